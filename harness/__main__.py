@@ -1,0 +1,7 @@
+"""`python3 -m harness` is `harness`."""
+
+import sys
+
+from harness.cli import main
+
+sys.exit(main())

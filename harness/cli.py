@@ -1,0 +1,101 @@
+"""The command line: arguments only. Each verb is a module of harness/verbs, imported when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import signal
+import sys
+import types
+from collections.abc import Sequence
+
+from harness.errors import EXIT_LAB, EXIT_USAGE, HarnessError
+from harness.progress import say
+
+# In the order in which a person meets them. One that fails to import leaves the others usable.
+VERBS = {
+    "doctor": "look over this machine, and install what is missing",
+    "fetch": "get and verify the base kernel's source",
+    "apply": "make the kernel tree: base plus patches/",
+    "build": "configure and compile the kernel",
+    "boot": "boot it and give a shell",
+    "exec": "run one command in a guest, its exit code passed through",
+    "test": "run the tests",
+    "demo": "the main job: a fleet of agents, before and after",
+    "check": "the gates a series passes before it is mailed",
+    "export": "write the tree's commits back to patches/",
+    "clean": "remove what can be made again",
+}
+INTERRUPTED = 128 + signal.SIGINT
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    verb, *rest = arguments
+    if verb not in VERBS:
+        say(f"harness: there is no verb {verb!r}; it is one of: {', '.join(VERBS)}")
+        return EXIT_USAGE
+    try:
+        return _run(verb, rest)
+    except HarnessError as error:
+        _explain(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on where this one stopped")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our stdout went away (`harness ... | head`): nothing more can be told to it.
+        sys.stdout = None  # type: ignore[assignment]
+        return EXIT_LAB
+    except OSError as error:
+        _explain(HarnessError(_operating_system(error), hint="harness doctor (looks at disk, memory and tools)"))
+        return EXIT_LAB
+
+
+def _run(verb: str, rest: list[str]) -> int:
+    module = importlib.import_module(f"harness.verbs.{verb}")
+    parser = argparse.ArgumentParser(
+        prog=f"harness {verb}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    run = _callable(module)
+    return run(parser.parse_args(rest))
+
+
+def _callable(module: types.ModuleType) -> types.FunctionType:
+    run = module.run
+    assert isinstance(run, types.FunctionType)
+    return run
+
+
+def _help() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {summary}" for verb, summary in VERBS.items())
+    return f"""usage: harness VERB [options]      (./lab VERB does the same, and sets the machine up first)
+
+{verbs}
+
+`harness VERB --help` lists a verb's options.
+Exit codes: 0 good; 1 tests failed; 2 usage; 3 the kernel is at fault; 4 the laboratory is."""
+
+
+def _operating_system(error: OSError) -> str:
+    where = f": {error.filename}" if error.filename else ""
+    return f"{error.strerror or error}{where}"
+
+
+def _explain(error: HarnessError) -> None:
+    say(f"error: {error.cause}")
+    if error.log:
+        say(f"  log:  {error.log}")
+    if error.hint:
+        say(f"  next: {error.hint}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
