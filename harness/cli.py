@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import signal
 import sys
-import types
 from collections.abc import Sequence
 
-from harness.errors import EXIT_LAB, EXIT_USAGE, HarnessError
+from harness.errors import EXIT_LAB, EXIT_USAGE, HarnessError, LabError
 from harness.progress import say
 
 # In the order in which a person meets them. One that fails to import leaves the others usable.
@@ -48,10 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our stdout went away (`harness ... | head`): nothing more can be told to it.
-        sys.stdout = None  # type: ignore[assignment]
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_LAB
     except OSError as error:
-        _explain(HarnessError(_operating_system(error), hint="harness doctor (looks at disk, memory and tools)"))
+        _explain(LabError(_operating_system(error), hint="harness doctor (looks at disk, memory and tools)"))
         return EXIT_LAB
 
 
@@ -63,14 +63,8 @@ def _run(verb: str, rest: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    run = _callable(module)
-    return run(parser.parse_args(rest))
-
-
-def _callable(module: types.ModuleType) -> types.FunctionType:
-    run = module.run
-    assert isinstance(run, types.FunctionType)
-    return run
+    code: int = module.run(parser.parse_args(rest))
+    return code
 
 
 def _help() -> str:
