@@ -72,7 +72,7 @@ def make(tree: Path, part: str, seed: int) -> Plan:
 
 
 def defined(tree: Path, file: str) -> list[Function]:
-    """The functions that a C file defines, told by the kernel's style: at the start of a line, no semicolon."""
+    """The functions that a C file defines, told by style: at the start of a line, no semicolon."""
     lines = (tree / file).read_text("utf-8", "replace").split("\n")
     found = ((number, DEFINITION.match(line)) for number, line in enumerate(lines, 1))
     return [Function(match[1], file, number) for number, match in found if match]
