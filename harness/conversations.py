@@ -57,9 +57,7 @@ def load(tree: Path, agents: int, update: Update = lambda _: None) -> Source:
     _make(tree, packages, [job for job in jobs if not _place(job).is_file()], update)
     sessions = tuple(_session(job, tools) for job in jobs)
     digest = _digest(*(text for s in sessions for text in (s.system_prompt, *s.tools, s.conversation)))
-    pins = dict(
-        re.findall(r"^(mini-swe-agent|mcp-server-\w+)==(\S+)", REQUIREMENTS.read_text(), re.MULTILINE)
-    )
+    pins = dict(re.findall(r"^(mini-swe-agent|mcp-server-\w+)==(\S+)", REQUIREMENTS.read_text(), re.MULTILINE))
     name = ", ".join(f"{package} {version}" for package, version in pins.items())
     return Source("made here", name, digest, sessions)
 
@@ -103,11 +101,7 @@ def _tools(packages: Path, update: Update) -> tuple[bytes, ...]:
     place = packages.with_suffix(".tools.json")
     if not place.is_file():
         update("asking the MCP servers for their tools")
-        found = [
-            tool
-            for server in SERVERS
-            for tool in list_tools(_python(["-m", *server]), _environment(packages))
-        ]
+        found = [tool for server in SERVERS for tool in list_tools(_python(["-m", *server]), _environment(packages))]
         with new_file(place) as aside:
             aside.write_bytes(b"[" + b",".join(found) + b"]")
     return tuple(map(compact, json.loads(place.read_bytes())))
@@ -126,9 +120,7 @@ def _jobs(tree: Path, count: int) -> list[Job]:
     for number in range(count):
         seed, index = divmod(number, len(plan.PARTS))
         part = plan.PARTS[index]
-        jobs.append(
-            Job(number, part, seed, _digest(common.encode(), parts[part].encode(), str(seed).encode()))
-        )
+        jobs.append(Job(number, part, seed, _digest(common.encode(), f"{part} {parts[part]} {seed}".encode())))
     return jobs
 
 
@@ -147,9 +139,7 @@ def _make(tree: Path, packages: Path, jobs: Sequence[Job], update: Update) -> No
 
 def _make_batch(tree: Path, packages: Path, jobs: Sequence[Job]) -> int:
     request = {"tree": str(tree), "jobs": [{"part": job.part, "seed": job.seed} for job in jobs]}
-    made = run(
-        _python([str(PROGRAM)]), env=_environment(packages), stdin=json.dumps(request), timeout=1800
-    ).stdout
+    made = run(_python([str(PROGRAM)]), env=_environment(packages), stdin=json.dumps(request), timeout=1800).stdout
     results = json.loads(made)
     if len(results) != len(jobs):
         raise LabError(f"{PROGRAM.name} made {len(results)} conversations, not {len(jobs)}")
