@@ -71,15 +71,22 @@ class Gauge:
     slab: int
     memcg_current: int  # -1: no cgroup
 
+    @property
+    def available(self) -> int:
+        """MemAvailable, with the free pages that wait in per-CPU lists counted as the free pages they are."""
+        return self.mem_available + self.pcp_free
+
 
 @dataclass(frozen=True)
 class Phase:
     """One run of the fleet in one mode."""
 
     mode: Mode
-    baseline: Gauge
+    start: Gauge  # before there is a process
+    baseline: Gauge  # all processes idle
     held: Gauge
     dropped: Gauge
+    end: Gauge  # the processes are gone
     dedup_hits: int
     objects: int
     verified: bool
@@ -90,7 +97,7 @@ class Phase:
     @property
     def used_bytes(self) -> int:
         """What holding the texts took out of MemAvailable."""
-        return self.baseline.mem_available - self.held.mem_available
+        return self.baseline.available - self.held.available
 
     @property
     def memcg_bytes(self) -> int | None:
@@ -100,8 +107,8 @@ class Phase:
 
     @property
     def left_bytes(self) -> int:
-        """What did not come back when all texts were dropped: a leak, or noise (negative: more came back)."""
-        return self.baseline.mem_available - self.dropped.mem_available
+        """What did not come back after the last process: a leak, or noise (negative: more came back)."""
+        return self.start.available - self.end.available
 
 
 class Runner(Protocol):
@@ -237,9 +244,7 @@ def _phase(mode: Mode, pack: Pack, events: list[dict[str, Any]], code: int) -> P
     gauges = {event["at"]: _gauge(event) for event in events if event["event"] == "gauge"}
     return Phase(
         mode=mode,
-        baseline=gauges["baseline"],
-        held=gauges["held"],
-        dropped=gauges["dropped"],
+        **{at: gauges[at] for at in ("start", "baseline", "held", "dropped", "end")},
         dedup_hits=_figure(held, "dedup_hits"),
         objects=_figure(held, "objects"),
         verified=differ == 0,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the machine says about its memory, once it has come to rest: the page cache dropped, the per-CPU counters folded
- * in, and MemAvailable steady. Pages in the per-CPU free lists count as used in MemAvailable; they are printed beside it.
+ * What the machine says about its memory, once it has come to rest: the page cache dropped, the per-CPU counters
+ * folded in, the figures steady. Free pages in the per-CPU lists count as used in MemAvailable, and they are many: what
+ * one fleet gives back stays there and would make the next one look cheaper by all of it. So they are printed, too.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -90,7 +91,9 @@ static struct sample take(void)
 static struct sample settled(void)
 {
 	const struct timespec pause = { .tv_nsec = 100 * 1000 * 1000 };
+	const long long page_kb = sysconf(_SC_PAGESIZE) / 1024;
 	struct sample last, next;
+	long long change;
 	int alike = 0;
 
 	if (quick)
@@ -102,7 +105,8 @@ static struct sample settled(void)
 	for (int i = 0; i < SAMPLES && alike < STEADY; i++) {
 		nanosleep(&pause, NULL);
 		next = take();
-		alike = llabs(next.available_kb - last.available_kb) <= STEADY_KB ? alike + 1 : 0;
+		change = next.available_kb - last.available_kb + (next.pcp_pages - last.pcp_pages) * page_kb;
+		alike = llabs(change) <= STEADY_KB ? alike + 1 : 0;
 		last = next;
 	}
 	return last;

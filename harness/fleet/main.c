@@ -83,10 +83,9 @@ static void start_agent(struct controller *c, uint32_t index, int reply_end)
 	c->commands[index] = ends[1];
 }
 
-static void start(struct controller *c)
+static void prepare(struct controller *c)
 {
 	size_t size = (c->fleet.pack.header->refs + 1) * sizeof(struct held);
-	int ends[2];
 
 	c->agents = c->fleet.pack.header->agents;
 	c->commands = calloc(c->agents, sizeof(*c->commands));
@@ -94,6 +93,12 @@ static void start(struct controller *c)
 	if (!c->commands || c->fleet.held == MAP_FAILED)
 		fail(EXIT_BROKEN, "no memory for the controller", errno);
 	allow_fds(&c->fleet, c->agents);
+}
+
+static void start(struct controller *c)
+{
+	int ends[2];
+
 	if (pipe2(ends, O_CLOEXEC))
 		fail(EXIT_BROKEN, "pipe", errno);
 	c->replies = ends[0];
@@ -193,11 +198,22 @@ static void print_held(const struct controller *c, struct totals totals)
 	       (unsigned long long)count_objects(&c->fleet));
 }
 
+/* Closes the command pipes, which ends the agents, and waits until they are gone. */
+static void end(const struct controller *c)
+{
+	for (uint32_t i = 0; i < c->agents; i++)
+		close(c->commands[i]);
+	while (wait(NULL) > 0)
+		;
+}
+
 static int run(struct controller *c)
 {
 	bool smu = c->fleet.holder == &smu_holder;
 	struct totals verified;
 
+	gauge_print("start");
+	start(c);
 	everybody(c, COMMAND_READY);
 	if (smu)
 		smu_print_stats();
@@ -214,6 +230,8 @@ static int run(struct controller *c)
 	gauge_print("dropped");
 	if (smu)
 		smu_print_stats();
+	end(c);
+	gauge_print("end");
 	printf("{\"event\":\"done\"}\n");
 	return verified.differ ? EXIT_DIFFERS : EXIT_WHOLE;
 }
@@ -237,7 +255,7 @@ int main(int argc, char **argv)
 	};
 	struct controller c = { .fleet = { .holder = &private_holder, .damage = NO_DAMAGE } };
 	const char *pack = NULL, *cgroup = NULL;
-	int option, code;
+	int option;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGPIPE, SIG_IGN);
@@ -269,11 +287,6 @@ int main(int argc, char **argv)
 		fail(EXIT_BROKEN, "this kernel has no agent_alloc_smu", ENOSYS);
 	pack_open(&c.fleet.pack, pack);
 	gauge_cgroup(cgroup);
-	start(&c);
-	code = run(&c);
-	for (uint32_t i = 0; i < c.agents; i++)
-		close(c.commands[i]);
-	while (wait(NULL) > 0)
-		;
-	return code;
+	prepare(&c);
+	return run(&c);
 }
