@@ -71,8 +71,7 @@ class Measurement:
     def failure(self, log: Path) -> HarnessError | None:
         """What a byte that differs means: from an SMU the kernel is at fault, from a copy we are."""
         if not self.private.verified:
-            cause = f"{self.private.differ} private copies differ: {self.private.first_difference}"
-            return LabError(f"the fleet's own check failed; {cause}", log=log, hint="./lab demo, once more")
+            return _spoilt(self.private, log)
         if not self.smu.verified:
             cause = f"{self.smu.differ} texts came back from the kernel changed: {self.smu.first_difference}"
             return GuestFault(cause, log=log, hint="./lab test")
@@ -97,9 +96,7 @@ def _host_available_mb() -> int:
     return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("MemAvailable:"))
 
 
-def run(
-    guest: Machine, pack: Pack, update: Update = lambda _: None, *, damage: int | None = None
-) -> Measurement:
+def run(guest: Machine, pack: Pack, update: Update = lambda _: None, *, damage: int | None = None) -> Measurement:
     """Both phases in `guest`, which has the fleet program at PROGRAM.
 
     GuestFault: the kernel prints a splat, fails a call or kills a process; see Measurement.failure for the texts.
@@ -114,4 +111,11 @@ def run(
         result = guest.run(argv, timeout=SETTLING + pack.logical_bytes / BYTES_PER_SECOND)
         guest.check()  # a splat tells more than a call that failed after it
         phases[mode] = fleet.read_phase(mode, pack, result, guest.console)
+        if damage is None and mode is Mode.PRIVATE and not phases[mode].verified:
+            raise _spoilt(phases[mode], guest.console)  # before the kernel is blamed for digests of another text
     return Measurement(pack, phases[Mode.PRIVATE], phases[Mode.SMU])
+
+
+def _spoilt(private: Phase, log: Path) -> LabError:
+    cause = f"the texts came into the guest changed: {private.differ} copies differ, {private.first_difference}"
+    return LabError(cause, log=log, hint="./lab demo, once more")

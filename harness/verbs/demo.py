@@ -1,0 +1,171 @@
+"""The main job: a fleet of agents in a guest of our own kernel, once with private copies, once with SMUs.
+
+The input is made on the spot by a real agent framework, unless --transcripts or --corpus name another one.
+Contents are read back and compared. docs/demo.md tells what each figure means.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from harness import conversations, corpus, fleet, kernel, measure, sessions, transcripts
+from harness.cache import REPO, new_file, work_dir
+from harness.errors import EXIT_OK, UsageError
+from harness.guest import Guest
+from harness.initramfs import compile_static
+from harness.kernel import Kernel
+from harness.measure import MB, Measurement
+from harness.progress import say, step
+from harness.sessions import Source
+
+SUMMARY = "the main job: a fleet of agents, before and after"
+AGENTS = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--agents", type=int, metavar="N", help=f"agent processes in the guest (default {AGENTS})")
+    given = parser.add_mutually_exclusive_group()
+    given.add_argument("--corpus", type=Path, metavar="ARCHIVE", help="recorded conversations (archive or directory)")
+    given.add_argument("--transcripts", type=Path, metavar="PATH", help="your own agent sessions (file or directory)")
+    parser.add_argument("--topology", default="uma", metavar="T", help="the guest's memory topology (default uma)")
+    parser.add_argument("--out", type=Path, default=REPO / "out" / "demo", metavar="DIR", help="where results go")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON, alone on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.agents is not None and not 1 <= args.agents <= sessions.MAX_AGENTS:
+        raise UsageError(f"--agents takes 1 to {sessions.MAX_AGENTS}, not {args.agents}")
+    source = _given(args)  # before the build: a wrong path should not take twenty minutes to be noticed
+    if source:
+        fleet_of = sessions.deal(source.sessions, args.agents or min(AGENTS, len(source.sessions)))
+    built = kernel.build()
+    if not source:
+        with step("conversations of the default input") as wait:
+            source = conversations.load(built.tree, args.agents or AGENTS, wait.update)
+        fleet_of = sessions.deal(source.sessions, args.agents or AGENTS)
+    with tempfile.TemporaryDirectory(dir=work_dir("run")) as scratch:
+        pack = fleet.write_pack(fleet_of, Path(scratch) / "fleet.pack")
+        measured, ran_on = _measure(built, pack, args.topology)
+    result = {**measured.as_json(), **ran_on, "input": _input(source)}
+    _keep(result, args.out)
+    print(json.dumps(result, indent=2)) if args.json else _show(result, args.out)
+    failure = measured.failure(args.out / "result.json")
+    if failure:
+        raise failure
+    return EXIT_OK
+
+
+def _given(args: argparse.Namespace) -> Source | None:
+    if args.corpus:
+        with step(f"corpus {args.corpus.name}") as wait:
+            return corpus.load(args.corpus, wait.update)
+    if args.transcripts:
+        with step(f"transcripts in {args.transcripts}") as wait:
+            source = transcripts.load(args.transcripts, wait.update)
+        for note in source.notes:
+            say(f"  {note}")
+        return source
+    return None
+
+
+def _measure(built: Kernel, pack: fleet.Pack, topology: str) -> tuple[Measurement, dict[str, Any]]:
+    """Both phases in one guest; the second value tells what it ran on."""
+    program = compile_static(sorted(fleet.SOURCES.glob("*.c")), headers=built.headers, name="fleet")
+    memory_mb = measure.memory_mb(pack)
+    with (
+        step(f"a guest of {memory_mb} MB with {pack.agents} agents") as wait,
+        Guest.start(built, topology=topology, memory_mb=memory_mb, files={measure.PROGRAM: program}) as guest,
+    ):
+        measured = measure.run(guest, pack, wait.update)
+        release = guest.run(["uname", "-r"]).stdout.decode(errors="replace").strip()
+        ran_on = {
+            "kernel": release,
+            "image": str(built.image),
+            "flavour": built.flavour,
+            "topology": topology,
+            "memory_mb": memory_mb,
+        }
+    return measured, ran_on
+
+
+def _input(source: Source) -> dict[str, Any]:
+    return {
+        "kind": source.kind,
+        "name": source.name,
+        "sha256": source.digest,
+        "conversations": len(source.sessions),
+        "notes": list(source.notes),
+    }
+
+
+def _keep(result: dict[str, Any], out: Path) -> None:
+    """Writes the chart and result.json, and adds to `result` where the chart is."""
+    from harness import charts  # matplotlib takes a second to import: not before there is something to draw
+
+    bars = (
+        charts.Bar("logical", result["logical_bytes"], "#999999"),
+        charts.Bar("used: private copies", result["private_used_bytes"], "#c0504d"),
+        charts.Bar("used: SMUs", result["smu_used_bytes"], "#2e75b6"),
+    )
+    title = f"{result['agents']} agents, {result['texts']} texts: memory in one guest"
+    png, svg = charts.draw(bars, title, f"Linux {result['kernel']}; input: {result['input']['kind']}", out / "memory")
+    result["chart"] = {"png": str(png), "svg": str(svg)}
+    with new_file(out / "result.json") as aside:
+        aside.write_text(json.dumps(result, indent=2) + "\n")
+        aside.chmod(0o644)
+
+
+def _show(result: dict[str, Any], out: Path) -> None:
+    console = Console(highlight=False)
+    ran_on = Table.grid(padding=(0, 2))
+    for name, value in _ran_on(result):
+        ran_on.add_row(name, value)
+    console.print(ran_on)
+    table = Table(title=f"{result['agents']} agents")
+    table.add_column("")
+    table.add_column("private copies", justify="right")
+    table.add_column("SMUs", justify="right")
+    for row in _rows(result):
+        table.add_row(*row)
+    console.print(table)
+    console.print(f"chart and figures: {out}", soft_wrap=True)
+
+
+def _ran_on(result: dict[str, Any]) -> list[tuple[str, str]]:
+    given = result["input"]
+    return [
+        ("kernel", f"Linux {result['kernel']} ({result['flavour']})"),
+        ("guest", f"{result['memory_mb']} MB, topology {result['topology']}"),
+        ("input", f"{given['kind']}: {given['name']}"),
+        ("", f"{given['conversations']} conversations, SHA-256 {given['sha256'][:16]}"),
+    ]
+
+
+def _rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
+    phases = [result["phases"][mode] for mode in ("private", "smu")]
+    ratio = f"{result['ratio']:.2f}x" if result["ratio"] is not None else "-"
+    return [
+        ("logical bytes", *(_mb(result["logical_bytes"]),) * 2),
+        ("memory used (MemAvailable)", *(_mb(result[f"{mode}_used_bytes"]) for mode in ("private", "smu"))),
+        ("memory used (memcg)", *(_mb(result[f"{mode}_memcg_bytes"]) for mode in ("private", "smu"))),
+        ("ratio", "1.00x", ratio),
+        (
+            "texts held / objects kept",
+            f"{result['texts']} / {result['texts']}",
+            f"{result['texts']} / {result['objects']}",
+        ),
+        ("dedup hits", "-", str(result["dedup_hits"])),
+        ("left behind", *(_mb(result[f"{mode}_left_bytes"]) for mode in ("private", "smu"))),
+        ("read back and compared", *("all equal" if p["verified"] else f"{p['differ']} DIFFER" for p in phases)),
+    ]
+
+
+def _mb(value: int | None) -> str:
+    return "-" if value is None else f"{value / MB:.2f} MiB"
