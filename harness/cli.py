@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 
 from harness.errors import EXIT_LAB, EXIT_USAGE, HarnessError, LabError
@@ -52,6 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_LAB
     except OSError as error:
         _explain(LabError(_operating_system(error), hint="harness doctor (looks at disk, memory and tools)"))
+        return EXIT_LAB
+    except Exception:
+        # Python's own exit code for this is 1, which here means that tests failed.
+        traceback.print_exc()
+        _explain(LabError("a defect of the harness itself, see the lines above"))
         return EXIT_LAB
 
 
