@@ -65,6 +65,7 @@ class Plan:
     tree: Path
     requests: tuple[kconfig.Request, ...]
     content: str
+    log: Path
 
     @property
     def out(self) -> Path:
@@ -76,10 +77,6 @@ class Plan:
         flavour, options = self.flavour, kconfig.text(self.requests)
         parts = [str(RECIPE), flavour.name, flavour.arch, self.content, options, toolchain()]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
-
-    @property
-    def log(self) -> Path:
-        return log_file(f"build-{self.flavour.name}")
 
 
 def flavours(path: Path = kconfig.KCONFIG / "flavours.toml") -> dict[str, Flavour]:
@@ -109,20 +106,25 @@ def build(flavour: str = "lab") -> Kernel:
 
 def build_tree(source: Path, flavour: Flavour, *, strict: bool = True) -> Kernel:
     """The kernel of any tree. Not strict: options that it does not know (yet) are left out."""
-    plan = Plan(flavour, source, tuple(kconfig.read(flavour.fragments)), git.content_id(source))
-    with locked(f"kernel-{plan.key}"):
-        found = _find(plan)
+    todo = plan(source, flavour, log_file(f"build-{flavour.name}"))
+    with locked(f"kernel-{todo.key}"):
+        found = _find(todo)
         if found:
             return found
-        with step(f"build {flavour.name}", plan.log) as under_way, locked(f"build-{flavour.name}", shared=False):
+        with step(f"build {flavour.name}", todo.log) as under_way, locked(f"build-{flavour.name}", shared=False):
             _room()
-            plan.log.write_bytes(b"")
-            _compile(plan, strict, under_way.update)
-            _keep(plan)
+            todo.log.write_bytes(b"")
+            _compile(todo, strict, under_way.update)
+            _keep(todo)
     prune()
-    kept = _find(plan)
+    kept = _find(todo)
     assert kept is not None  # written just now
     return dataclasses.replace(kept, cached=False)
+
+
+def plan(source: Path, flavour: Flavour, log: Path) -> Plan:
+    """What building the tree as it lies there now would mean."""
+    return Plan(flavour, source, tuple(kconfig.read(flavour.fragments)), git.content_id(source), log)
 
 
 # -- the store of finished builds ----------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def apply(*, own_work: OwnWork = "refuse", update: Update = SILENT, patches: Pat
         backup = ""
         if _equal(tree, chosen, patches):
             return _applied(tree, changed=False)
-        if reason := _unexported(tree):
+        if reason := unexported(tree):
             if own_work == "keep":
                 return _applied(tree, changed=False)
             if own_work == "refuse":
@@ -90,7 +90,7 @@ def apply_variant(*, update: Update = SILENT, patches: Path = PATCHES) -> Applie
             rendered = _render_variant(tree)
             if not series.compare(rendered, patches / "optional") and git.is_clean(tree):
                 return Applied(tree, git.line(tree, "rev-parse", "HEAD"), len(optional), changed=False)
-        _move(tree, VARIANT, below.commit, optional)
+        move(tree, VARIANT, below.commit, optional)
         return Applied(tree, git.line(tree, "rev-parse", "HEAD"), len(optional), changed=True)
 
 
@@ -219,7 +219,7 @@ def _comparable(patches: dict[str, bytes], plain: bool) -> dict[str, bytes]:
     }
 
 
-def _unexported(tree: Path) -> str:
+def unexported(tree: Path) -> str:
     """What the user would lose: a rebase under way, edits, or commits after the last export."""
     if git.commit_of(tree, "HEAD") != git.commit_of(tree, BRANCH):
         return f"HEAD is not at the branch {BRANCH} (a rebase or bisection under way?)"
@@ -243,7 +243,7 @@ def _back_up(tree: Path) -> str:
 def _rebuild(tree: Path, chosen: Base, patches: Path, update: Update) -> None:
     fixes, main = series.files(patches / "fixes"), series.files(patches)
     update(f"applying {len(fixes) + len(main)} patches")
-    _move(tree, BRANCH, chosen.commit, [*fixes, *main])
+    move(tree, BRANCH, chosen.commit, [*fixes, *main])
     for ref, commit in (
         (BASE, chosen.commit),
         (FIXES, f"{BRANCH}~{len(main)}" if main else BRANCH),
@@ -252,7 +252,7 @@ def _rebuild(tree: Path, chosen: Base, patches: Path, update: Update) -> None:
         git.git(tree, "update-ref", ref, git.line(tree, "rev-parse", commit))
 
 
-def _move(tree: Path, branch: str, onto: str, patches: list[Path]) -> None:
+def move(tree: Path, branch: str, onto: str, patches: list[Path]) -> None:
     """Points the branch at onto + patches. Files that end as they began keep their times, so make leaves them alone.
 
     On failure the tree goes back to where it was.
