@@ -204,8 +204,12 @@ class Runner:
         plan = kernel.plan(self._tree, flavour, log_file(f"check-{gate.name}"))
         plan.log.write_bytes(b"")
         kernel.configure(plan)
+        failed = []
         try:
             kernel.make(plan, [*gate.make, *items], update)
         except BuildError as error:
-            return [*gate.complaints(plan.log.read_text(errors="replace")), f"{error.cause} (log: {error.log})"]
-        return gate.complaints(plan.log.read_text(errors="replace"))
+            failed = [f"{error.cause} (log: {error.log})"]
+        said = plan.log.read_text(errors="replace")
+        if gate.require and not re.search(gate.require, said, re.MULTILINE):
+            failed.append(f"nothing matches {gate.require}: the tool did not run (log: {plan.log})")
+        return [*gate.complaints(said), *failed]
