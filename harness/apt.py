@@ -142,7 +142,7 @@ class PrivateApt:
         code = self._get(["update", "--error-on=any"], update, timeout=600)
         if code != 0:
             raise LabError(
-                f"the machine's Debian mirror gives no usable index: {last_error(self._log)}", log=self._log, hint=NEXT
+                f"the machine's Debian mirror gives no usable index: {reason(self._log)}", log=self._log, hint=NEXT
             )
 
     def versions(self, package: str) -> list[str]:
@@ -158,7 +158,7 @@ class PrivateApt:
         found = sorted(self._directory.glob("*.deb"))
         if code != 0 or not found:
             raise LabError(
-                f"apt-get could not download {package} {version}: {last_error(self._log)}", log=self._log, hint=NEXT
+                f"apt-get could not download {package} {version}: {reason(self._log)}", log=self._log, hint=NEXT
             )
         return found[0]
 
@@ -204,10 +204,12 @@ def settings(machine: str, directory: Path) -> str:
     return "\n".join([*kept, "#clear Acquire::Languages;", *written, ""])
 
 
-def last_error(log: Path) -> str:
-    """The last thing apt complained of."""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.startswith(("E:", "W:", "Err:"))]
-    return lines[-1] if lines else "it gave no reason"
+def reason(log: Path) -> str:
+    """What apt stopped at: its first error, which the later ones only sum up, or its last warning."""
+    lines = log.read_text(errors="replace").splitlines()
+    errors = [line for line in lines if line.startswith("E:")]
+    warnings = [line for line in lines if line.startswith(("W:", "Err:"))]
+    return (errors[:1] or warnings[-1:] or ["it gave no reason"])[0]
 
 
 def available() -> bool:

@@ -9,12 +9,10 @@ import dataclasses
 import json
 import re
 import shutil
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import apt, git, proc
+from harness import apt, git, kernel_org, proc
 from harness.cache import cache_dir, locked, log_file, new_dir, new_file, sha256_file, work_dir
 from harness.errors import HarnessError, LabError, UsageError
 from harness.pin import Pin, read_pin
@@ -23,7 +21,6 @@ from harness.progress import Update
 NEEDED_FREE = 4 << 30  # bytes, for the unpacked source and its repository
 RECORD = "agent-mem-base.json"  # in the .git of a repository made here: what it is
 NEXT = "harness fetch --source TREE|TARBALL|debian|kernel.org"
-NET_TIMEOUT = 30  # seconds without an answer from kernel.org
 
 
 @dataclass(frozen=True)
@@ -98,12 +95,12 @@ def _get(source: str | None, update: Update) -> Base:
     except HarnessError as debian:
         try:
             return _imported(_from_kernel_org(pin, update), pin, update)
-        except HarnessError as kernel_org:
+        except HarnessError as other:
             raise LabError(
-                f"no source of Linux {pin.version} works. Debian: {debian.cause}. kernel.org: {kernel_org.cause}",
+                f"no source of Linux {pin.version} works. Debian: {debian.cause}. kernel.org: {other.cause}",
                 log=debian.log,
                 hint=NEXT,
-            ) from kernel_org
+            ) from other
 
 
 # -- Debian --------------------------------------------------------------------------------------------------------
@@ -171,47 +168,11 @@ def _expect(path: Path, sha256: str) -> None:
         )
 
 
-# -- kernel.org ----------------------------------------------------------------------------------------------------
-
-
 def _from_kernel_org(pin: Pin, update: Update) -> Tarball:
     where = pin.kernel_org
-    expected = checksum_of(where.tarball, _read(f"{where.directory}/{where.checksums}").decode(errors="replace"))
     kept = cache_dir() / "downloads" / where.tarball
-    if not kept.exists():
-        _download(f"{where.directory}/{where.tarball}", kept, update)
-    _expect(kept, expected)
+    _expect(kept, kernel_org.get(where, kept, update))
     return Tarball(kept, f"kernel.org {where.tarball}", f"the SHA-256 in kernel.org's {where.checksums}, read over TLS")
-
-
-def checksum_of(name: str, listing: str) -> str:
-    """The SHA-256 that a sha256sums.asc gives `name`."""
-    found = re.findall(rf"^([0-9a-f]{{64}})\s+\*?{re.escape(name)}$", listing, re.MULTILINE)
-    if len(set(found)) != 1:
-        raise LabError(f"kernel.org's checksum list names {name} {len(found)} times, not once", hint=NEXT)
-    return str(found[0])
-
-
-def _read(url: str) -> bytes:
-    try:
-        with urllib.request.urlopen(url, timeout=NET_TIMEOUT) as answer:
-            return bytes(answer.read())
-    except (urllib.error.URLError, OSError) as error:
-        raise LabError(f"{url} cannot be read: {error}", hint=NEXT) from error
-
-
-def _download(url: str, target: Path, update: Update) -> None:
-    try:
-        with (
-            urllib.request.urlopen(url, timeout=NET_TIMEOUT) as answer,
-            new_file(target) as aside,
-            aside.open("wb") as stream,
-        ):
-            while block := answer.read(1 << 20):
-                stream.write(block)
-                update(f"{stream.tell() >> 20} MB")
-    except (urllib.error.URLError, OSError) as error:
-        raise LabError(f"{url} cannot be downloaded: {error}", hint=NEXT) from error
 
 
 # -- what the user names -------------------------------------------------------------------------------------------
