@@ -1,0 +1,52 @@
+"""Lost options and their reasons, as the kernel's own Kconfig sees them: on the real tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import kconfig, kernel, tree
+from harness.errors import ConfigError
+
+ASKED = """\
+CONFIG_ZSMALLOC=y
+CONFIG_NO_SUCH_OPTION=y
+CONFIG_NODES_SHIFT=99
+CONFIG_HZ_1000=y
+CONFIG_USB_STORAGE=y
+"""
+
+
+@pytest.fixture(scope="module")
+def source() -> Path:
+    return tree.apply(own_work="keep").tree
+
+
+def test_each_lost_option_is_named_with_its_unmet_dependency(source: Path, tmp_path: Path) -> None:
+    flavour = kernel.flavours()["lab"]
+    plan = kernel.Plan(flavour, source, (), "", tmp_path / "log")
+    out = tmp_path / "out"
+    out.mkdir()
+    make = [word if not word.startswith("O=") else f"O={out}" for word in kernel.make_command(plan)]
+    requests = [*kconfig.read(["base"]), *kconfig.parse(ASKED, "wish.config")]
+    with pytest.raises(ConfigError) as caught:
+        kconfig.configure(make, out, requests, plan.log, kernel.environment(plan))
+    said = {line.split("=")[0].strip(): line for line in caught.value.cause.splitlines()[1:]}
+    assert set(said) == {f"CONFIG_{request.name}" for request in kconfig.parse(ASKED, "wish.config")}
+    assert "other options select it" in said["CONFIG_ZSMALLOC"]
+    assert "no such option" in said["CONFIG_NO_SUCH_OPTION"]
+    assert "it is 10" in said["CONFIG_NODES_SHIFT"]
+    assert "another member of its choice" in said["CONFIG_HZ_1000"]
+    assert "needs" in said["CONFIG_USB_STORAGE"] and "USB [=n]" in said["CONFIG_USB_STORAGE"]
+    assert "wish.config:4" in said["CONFIG_HZ_1000"]
+
+
+@pytest.mark.parametrize("name", kernel.flavours())
+def test_every_flavour_configures_and_all_its_options_survive(name: str, source: Path, tmp_path: Path) -> None:
+    plan = kernel.plan(source, kernel.flavours()[name], tmp_path / "log")
+    out = tmp_path / "out"
+    out.mkdir()
+    make = [word if not word.startswith("O=") else f"O={out}" for word in kernel.make_command(plan)]
+    config = kconfig.configure(make, out, plan.requests, plan.log, kernel.environment(plan))
+    assert not kconfig.lost(plan.requests, config.read_text())
