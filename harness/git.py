@@ -18,6 +18,8 @@ LABORATORY = {
     "GIT_COMMITTER_EMAIL": "lab@localhost",
     "GIT_COMMITTER_DATE": EPOCH,
 }
+# A machine may have no git identity at all, and `git am --abort` wants one, too.
+COMMITTER = {name: LABORATORY[name] for name in ("GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL")}
 # Kernel trees are read by git far more often than they are written: no housekeeping in the middle of a run.
 FIXED = ("gc.auto=0", "core.autocrlf=false", "core.fsmonitor=false", "commit.gpgSign=false", "core.hooksPath=/dev/null")
 # What editors and merges leave in a tree: never part of what is built.
@@ -37,7 +39,7 @@ def git(
     check: bool = True,
     timeout: float = 600,
 ) -> proc.Completed:
-    return proc.run(argv(directory, *arguments), env=env, stdin=stdin, check=check, timeout=timeout)
+    return proc.run(argv(directory, *arguments), env={**COMMITTER, **(env or {})}, stdin=stdin, check=check, timeout=timeout)
 
 
 def line(directory: Path, *arguments: str) -> str:

@@ -13,10 +13,6 @@ from harness.errors import ApplyError
 
 # The user's own git settings must not show in patches, nor in the ids of the commits made from them.
 NEUTRAL = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
-COMMITTER = {
-    "GIT_COMMITTER_NAME": git.LABORATORY["GIT_COMMITTER_NAME"],
-    "GIT_COMMITTER_EMAIL": git.LABORATORY["GIT_COMMITTER_EMAIL"],
-}
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ def files(directory: Path) -> list[Path]:
 def apply(tree: Path, patches: Sequence[Path]) -> None:
     """`git am` onto the tree's HEAD; on failure the tree is as before, and ApplyError names patch and file."""
     for patch in patches:
-        done = git.git(tree, *AM, str(patch.resolve()), env={**NEUTRAL, **COMMITTER}, check=False)
+        done = git.git(tree, *AM, str(patch.resolve()), env=NEUTRAL, check=False)
         if done.code != 0:
             git.git(tree, "am", "--abort", check=False)
             said = f"{done.stdout}\n{done.stderr}"
