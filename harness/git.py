@@ -39,7 +39,8 @@ def git(
     check: bool = True,
     timeout: float = 600,
 ) -> proc.Completed:
-    return proc.run(argv(directory, *arguments), env={**COMMITTER, **(env or {})}, stdin=stdin, check=check, timeout=timeout)
+    environment = {**COMMITTER, **(env or {})}
+    return proc.run(argv(directory, *arguments), env=environment, stdin=stdin, check=check, timeout=timeout)
 
 
 def line(directory: Path, *arguments: str) -> str:
