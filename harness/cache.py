@@ -50,7 +50,8 @@ def sha256_file(path: Path) -> str:
 @contextlib.contextmanager
 def locked(name: str, *, shared: bool = True, timeout: float = 3600) -> Iterator[None]:
     """Holds a lock on `name`: of the whole user's cache if `shared`, else of this checkout."""
-    path = (cache_dir() if shared else work_dir()) / f"{name}.lock"
+    path = (cache_dir() if shared else work_dir()) / "locks" / f"{name}.lock"
+    path.parent.mkdir(exist_ok=True)
     try:
         with FileLock(path, timeout=timeout):
             yield

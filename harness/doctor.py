@@ -19,8 +19,8 @@ from harness.progress import Update
 
 PACKAGES = REPO / "ci" / "packages.sh"
 CURE = "./lab doctor --fix"
-DISK_CACHE = 12 << 30  # bytes: source 2, builds 2, ccache 1, and room to write aside
-DISK_WORK = 8 << 30  # bytes: the tree and the build directories of all flavours
+DISK_CACHE = 6 << 30  # bytes: source 3, finished builds 1, ccache 1, and room to write aside
+DISK_WORK = 12 << 30  # bytes: three trees of 2 (series, variant, check) and the build directories of all flavours
 MEMORY = 3 << 30  # bytes: a guest, and a link of the kernel with debug information
 VERSIONS = {  # tool -> least version, and where it says so
     "gcc": ("8.1", "Documentation/process/changes.rst"),

@@ -57,13 +57,17 @@ def _refuse_to_lose_work(force: bool) -> None:
 
 
 def _doomed(everything: bool) -> list[Path]:
-    """Directories only: the lock files beside them may be held by another run."""
+    """Not the locks: another run may hold one."""
     own = [work_dir() / name for name in OWN] + _asides(work_dir())
-    shared = _asides(cache_dir(), *(path for path in cache_dir().iterdir() if path.is_dir()))
+    shared = _asides(cache_dir(), *_kept())
     if everything:
         own.append(tree.main_tree())
-        shared = [path for path in cache_dir().iterdir() if path.is_dir()]
+        shared = _kept()
     return [path for path in [*own, *shared] if path.exists()]
+
+
+def _kept() -> list[Path]:
+    return [path for path in cache_dir().iterdir() if path.is_dir() and path.name != "locks"]
 
 
 def _asides(*directories: Path) -> list[Path]:
