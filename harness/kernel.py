@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import time
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -182,7 +183,9 @@ def prune(kept: int = KEPT) -> int:
             key=lambda path: path.stat().st_mtime,
             reverse=True,
         )
-        for path in finished[kept:]:
+        old = time.time() - 86400
+        left = [path for path in store.glob(".*") if path.stat().st_mtime < old]  # by a killed run, and nobody's now
+        for path in [*finished[kept:], *left]:
             freed += size_of(path)
             shutil.rmtree(path, ignore_errors=True)
     return freed

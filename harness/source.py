@@ -210,6 +210,8 @@ def _imported(tarball: Tarball, pin: Pin, update: Update) -> Base:
     pristine = cache_dir() / "source" / _directory(tarball, pin)
     record = pristine / ".git" / RECORD
     if not record.exists():
+        for left in pristine.parent.glob(f".{pristine.name}.*"):  # by a killed run: the lock says nobody writes now
+            shutil.rmtree(left)
         _room_for(pristine)
         with new_dir(pristine) as aside:
             _unpack(tarball.path, aside, update)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,25 @@ def test_half_a_tarball_leaves_nothing(fresh: Laboratory, tmp_path: Path) -> Non
         source.fetch(str(tar), silent)
     assert caught.value.log is not None and caught.value.log.exists()
     assert list((fresh.cache / "source").iterdir()) == []
+
+
+def test_killed_while_unpacking_it_starts_over_and_leaves_no_rest(fresh: Laboratory, tmp_path: Path) -> None:
+    tar = tarball(tmp_path)
+    script = (
+        "import time\nfrom harness import cache, source\nfrom pathlib import Path\n"
+        f"cache.REPO = Path({str(fresh.repo)!r})\n"
+        "source._commit = lambda *_: (print('unpacked', flush=True), time.sleep(60))\n"
+        f"source.fetch({str(tar)!r}, lambda _: None)\n"
+    )
+    run = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    assert run.stdout.readline() == "unpacked\n"
+    run.kill()
+    run.wait()
+    run.stdout.close()
+    assert len(list((fresh.cache / "source").iterdir())) == 1  # the half
+    got = source.fetch(str(tar), silent)
+    assert [str(path) for path in (fresh.cache / "source").iterdir()] == [got.repository]
 
 
 def test_no_room_is_said_before_unpacking(fresh: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
