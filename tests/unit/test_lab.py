@@ -44,10 +44,13 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def lab(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    path = f"{checkout.parent / 'tools'}:{os.environ['PATH']}"
-    return subprocess.run(
-        [str(checkout / "lab"), *arguments], env={**os.environ, "PATH": path}, cwd="/", capture_output=True, text=True
-    )
+    command = [str(checkout / "lab"), *arguments]
+    return subprocess.run(command, env=environment(checkout), cwd="/", capture_output=True, text=True)
+
+
+def environment(checkout: Path) -> dict[str, str]:
+    bin_ = checkout.parent / "bin"
+    return {**os.environ, "PATH": f"{checkout.parent / 'tools'}:{bin_}:{os.environ['PATH']}", "LAB_BIN": str(bin_)}
 
 
 def installs(checkout: Path) -> int:
@@ -98,13 +101,26 @@ def test_a_moved_checkout_gets_its_own_environment(checkout: Path) -> None:
 
 
 def test_two_at_once_install_once(checkout: Path) -> None:
-    path = f"{checkout.parent / 'tools'}:{os.environ['PATH']}"
     runs = [
-        subprocess.Popen([str(checkout / "lab")], env={**os.environ, "PATH": path}, stdout=subprocess.DEVNULL)
+        subprocess.Popen([str(checkout / "lab")], env=environment(checkout), stdout=subprocess.DEVNULL)
         for _ in range(2)
     ]
     assert [run.wait() for run in runs] == [7, 7]
     assert installs(checkout) == 2
+
+
+def test_afterwards_harness_is_an_ordinary_command(checkout: Path) -> None:
+    lab(checkout)
+    done = subprocess.run(["harness", "boot"], env=environment(checkout), cwd="/", capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("boot\n", 7)
+
+
+def test_another_programs_harness_is_left_alone(checkout: Path) -> None:
+    other = checkout.parent / "bin" / "harness"
+    other.parent.mkdir()
+    other.write_text("not ours")
+    assert lab(checkout).returncode == 7
+    assert other.read_text() == "not ours"
 
 
 @pytest.mark.parametrize("name", ["lab", "ci/packages.sh"])
