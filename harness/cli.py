@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from harness.errors import EXIT_LAB, EXIT_USAGE, HarnessError, LabError
+from harness.errors import EXIT_LAB, EXIT_OK, EXIT_USAGE, HarnessError, LabError
 from harness.progress import say
 
 # In the order in which a person meets them. One that fails to import leaves the others usable.
@@ -32,15 +32,8 @@ INTERRUPTED = 128 + signal.SIGINT
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(_help())
-        return 0
-    verb, *rest = arguments
-    if verb not in VERBS:
-        say(f"harness: there is no verb {verb!r}; it is one of: {', '.join(VERBS)}")
-        return EXIT_USAGE
     try:
-        return _run(verb, rest)
+        return _dispatch(arguments)
     except HarnessError as error:
         _explain(error)
         return error.exit_code
@@ -59,6 +52,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         _explain(LabError("a defect of the harness itself, see the lines above"))
         return EXIT_LAB
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help(), flush=True)
+        return EXIT_OK
+    verb, *rest = arguments
+    if verb not in VERBS:
+        say(f"harness: there is no verb {verb!r}; it is one of: {', '.join(VERBS)}")
+        return EXIT_USAGE
+    code = _run(verb, rest)
+    sys.stdout.flush()  # here, where a reader that went away is not a surprise
+    return code
 
 
 def _run(verb: str, rest: list[str]) -> int:
