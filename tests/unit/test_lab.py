@@ -73,7 +73,7 @@ def test_the_second_run_installs_nothing_and_is_fast(checkout: Path) -> None:
     assert installs(checkout) == before
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml", "ci/packages.txt"])
+@pytest.mark.parametrize("name", ["lab", "requirements.txt", "pyproject.toml", "ci/packages.txt"])
 def test_what_the_environment_depends_on_makes_it_anew(checkout: Path, name: str) -> None:
     lab(checkout)
     with (checkout / name).open("a") as stream:
