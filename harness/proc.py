@@ -12,10 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from harness.errors import LabTimeout, ToolError
 
 PR_SET_PDEATHSIG = 1
+LONGEST_LINE = 1 << 16  # bytes; what prints without end and without newline must not fill the memory
+FAREWELL = 60.0  # seconds for an interrupted command to clean up
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -114,7 +117,7 @@ def run_logged(
         )
         with _deadline(process, timeout) as expired:
             assert process.stdout is not None
-            for raw in process.stdout:
+            while raw := process.stdout.readline(LONGEST_LINE):
                 stream.write(raw)
                 if on_line:
                     on_line(raw.decode(errors="replace").rstrip("\n"))
@@ -122,6 +125,24 @@ def run_logged(
     if expired:
         raise LabTimeout(f"{argv[0]} did not end within {timeout:.0f} s", log=log)
     return process.returncode
+
+
+def run_live(argv: Sequence[str], *, cwd: Path | None = None, stdout: TextIO | None = None) -> int:
+    """Runs a command whose output is the person's to see as it comes (or goes to `stdout`); returns the exit code.
+
+    It is interrupted when we are, once, and then has time to clean up.
+    """
+    process = _start(argv, cwd=cwd, env=dict(os.environ), stdin=subprocess.DEVNULL, stdout=stdout)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(FAREWELL)
+        raise
+    finally:
+        if process.poll() is None:
+            kill_group(process)
 
 
 @contextlib.contextmanager
