@@ -149,22 +149,25 @@ def _ran_on(result: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
-    phases = [result["phases"][mode] for mode in ("private", "smu")]
-    ratio = f"{result['ratio']:.2f}x" if result["ratio"] is not None else "-"
+    def both(quantity: str) -> tuple[str, str]:
+        return _mb(result[f"private_{quantity}_bytes"]), _mb(result[f"smu_{quantity}_bytes"])
+
+    private, smu = (result["phases"][mode] for mode in ("private", "smu"))
+    logical, texts = _mb(result["logical_bytes"]), str(result["texts"])
     return [
-        ("logical bytes", *(_mb(result["logical_bytes"]),) * 2),
-        ("memory used (MemAvailable)", *(_mb(result[f"{mode}_used_bytes"]) for mode in ("private", "smu"))),
-        ("memory used (memcg)", *(_mb(result[f"{mode}_memcg_bytes"]) for mode in ("private", "smu"))),
-        ("ratio", "1.00x", ratio),
-        (
-            "texts held / objects kept",
-            f"{result['texts']} / {result['texts']}",
-            f"{result['texts']} / {result['objects']}",
-        ),
+        ("logical bytes", logical, logical),
+        ("memory used (MemAvailable)", *both("used")),
+        ("memory used (memcg)", *both("memcg")),
+        ("ratio", "1.00x", f"{result['ratio']:.2f}x" if result["ratio"] is not None else "-"),
+        ("texts held / objects kept", f"{texts} / {texts}", f"{texts} / {result['objects']}"),
         ("dedup hits", "-", str(result["dedup_hits"])),
-        ("left behind", *(_mb(result[f"{mode}_left_bytes"]) for mode in ("private", "smu"))),
-        ("read back and compared", *("all equal" if p["verified"] else f"{p['differ']} DIFFER" for p in phases)),
+        ("left behind", *both("left")),
+        ("read back and compared", _compared(private), _compared(smu)),
     ]
+
+
+def _compared(phase: dict[str, Any]) -> str:
+    return "all equal" if phase["verified"] else f"{phase['differ']} DIFFER"
 
 
 def _mb(value: int | None) -> str:
