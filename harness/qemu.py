@@ -1,0 +1,181 @@
+"""One QEMU: its command line, its process, its directory. What runs inside is harness.guest's business."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from harness import accel, proc
+from harness.accel import Accel
+from harness.cache import work_dir
+from harness.errors import LabError, ToolError, UsageError
+from harness.topology import Topology
+
+PORT = "harness.control"  # harness/guest/guest.h
+KEPT = 20  # directories of guests that are gone: their console is what an error refers to
+MAX_CPUS = 16  # CONFIG_NR_CPUS
+LEAST_MB = 128
+# ignore_loglevel: a program in the guest cannot quieten the console, which is what splats are looked for on.
+# panic=-1 and -no-reboot: a panic ends QEMU. printk.devkmsg: the marks that order the log are never rate-limited.
+COMMAND_LINE = "console=ttyS0,115200 ignore_loglevel panic=-1 printk.devkmsg=on random.trust_cpu=on"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What is booted, and on what. append: more words for the kernel's command line."""
+
+    kernel: Path
+    initramfs: Path
+    topology: Topology
+    memory_mb: int
+    cpus: int
+    accel: Accel
+    append: str = ""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.cpus <= MAX_CPUS:
+            raise UsageError(f"a guest has 1 to {MAX_CPUS} processors, not {self.cpus}")
+        if self.memory_mb < LEAST_MB:
+            raise UsageError(f"a guest needs {LEAST_MB} MB or more, not {self.memory_mb}")
+
+
+def arguments(machine: Machine, console: Path, channel: int) -> list[str]:
+    """QEMU's command line. console: where the serial line goes; channel: a connected socket, for the control port."""
+    return [
+        accel.QEMU,
+        *("-machine", accel.MACHINE + machine.topology.machine),
+        *("-accel", machine.accel.name),
+        *("-cpu", accel.CPU),
+        *("-smp", f"cpus={machine.cpus},sockets=1,cores={machine.cpus},threads=1"),
+        *machine.topology.arguments(machine.memory_mb),
+        *("-kernel", str(machine.kernel)),
+        *("-initrd", str(machine.initramfs)),
+        *("-append", f"{COMMAND_LINE} {machine.append}".strip()),
+        "-nodefaults",
+        "-no-user-config",
+        "-no-reboot",
+        *("-display", "none"),
+        *("-chardev", f"file,id=console,path={_escaped(console)}"),
+        *("-serial", "chardev:console"),
+        *("-chardev", f"socket,id=control,fd={channel}"),
+        *("-device", "virtio-serial-pci"),
+        *("-device", f"virtserialport,chardev=control,name={PORT}"),
+        *("-device", "virtio-rng-pci"),
+    ]
+
+
+def _escaped(path: Path) -> str:
+    """QEMU's option lists end at a comma; a doubled one is a comma."""
+    return str(path).replace(",", ",,")
+
+
+class RunDirectory:
+    """A directory of one guest below .work/run, locked while its owner lives."""
+
+    def __init__(self) -> None:
+        runs = work_dir("run")
+        _prune(runs)
+        self.path = Path(tempfile.mkdtemp(dir=runs, prefix="guest-"))
+        self._lock: BinaryIO = (self.path / "lock").open("wb")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    @property
+    def console(self) -> Path:
+        return self.path / "console.log"
+
+    @property
+    def log(self) -> Path:
+        """What QEMU itself said."""
+        return self.path / "qemu.log"
+
+    def close(self) -> None:
+        self._lock.close()
+
+
+def live(run: Path) -> bool:
+    """Whether the process that made this directory still holds it."""
+    try:
+        with (run / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _prune(runs: Path) -> None:
+    """Keeps the newest ones of guests that are gone."""
+    found: list[tuple[float, Path]] = []
+    for run in runs.glob("guest-*"):
+        with contextlib.suppress(FileNotFoundError):  # another run prunes, too
+            found.append((run.stat().st_mtime, run))
+    gone = [run for _, run in sorted(found, reverse=True) if not live(run)]
+    for run in gone[KEPT:]:
+        shutil.rmtree(run, ignore_errors=True)
+
+
+class Qemu:
+    """A running QEMU. `channel` is our end of the control port. Ends with its laboratory, however that ends."""
+
+    def __init__(self, machine: Machine, run: RunDirectory) -> None:
+        self.run = run
+        self.channel, theirs = socket.socketpair()
+        argv = arguments(machine, run.console, theirs.fileno())
+        run.log.write_text(shlex.join(argv) + "\n")
+        run.console.touch()
+        try:
+            with run.log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                    preexec_fn=proc.die_with_parent,
+                )
+        except FileNotFoundError as error:
+            self.channel.close()
+            raise ToolError(f"{argv[0]} is not installed", hint="./lab doctor --fix") from error
+        finally:
+            theirs.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ended(self, patience: float = 0.0) -> int | None:
+        """QEMU's exit code (a signal: negative), None while it runs after `patience` seconds."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience)
+        return self._process.poll()
+
+    def failure(self) -> LabError | None:
+        """What is wrong if QEMU ended by itself otherwise than by a guest that switches off or resets."""
+        code = self.ended()
+        if code is None or code == 0:
+            return None
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        said = self.run.log.read_text(errors="replace").splitlines()[1:]
+        last = f": {said[-1]}" if said else ""
+        return LabError(f"QEMU ended with {how}{last}", log=self.run.log, hint="harness doctor")
+
+    def stop(self) -> None:
+        """QEMU is gone when this returns. A guest under test has nothing to lose, so it is not asked."""
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self.channel.close()
+        self.run.close()
