@@ -1,0 +1,91 @@
+"""What a run of the kernel's own tests means: each listed test against what was reported, and the run as a whole.
+
+A listed test that did not report has failed, whatever the reason; so has the run if a test reported that is not
+listed, if the kernel complained on its console, or if the output is no sound KTAP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import ktap
+from harness.errors import GuestFault, HarnessError, TestsFailed
+from harness.kernel import Kernel
+from harness.ktap import Leaf, Status
+
+SHOWN = 60  # diagnostic lines in a failure; the log has all
+NAMED = 10  # names in a list of them
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a program or kernel that tests. log: its whole output; trouble: what the report itself cannot tell."""
+
+    name: str
+    kernel: Kernel
+    report: ktap.Report
+    log: Path
+    trouble: HarnessError | None = None
+
+    def judge(self, listed: str) -> str:
+        """Raises if the listed test is not good. Answers why it was skipped, or nothing."""
+        leaves = [leaf for leaf in self.report.leaves() if _belongs(leaf.name, listed)]
+        bad = [leaf for leaf in leaves if not leaf.status.good]
+        if not leaves:
+            raise self._error(f"{listed} did not report{self._last()}")
+        if bad:
+            told = "\n".join(_tell(leaf) for leaf in bad[:NAMED])
+            # A test without a result failed for the reason why the run ended; one with a result for its own.
+            raise self._error(told) if bad[0].status is Status.MISSING else TestsFailed(told, log=self.log)
+        skipped = [leaf for leaf in leaves if leaf.status is Status.SKIPPED]
+        return (skipped[0].reason or "no reason given") if len(skipped) == len(leaves) else ""
+
+    def judge_whole(self, listed: Collection[str]) -> None:
+        """Raises what is wrong with the run apart from tests that are listed and reported."""
+        if self.trouble:
+            raise self.trouble
+        wrong = list(self.report.errors)
+        if self.report.skipped:
+            wrong.append(f"{self.name} skipped all of its tests: {self.report.skipped}")
+        if unlisted := self.unlisted(listed):
+            wrong.append(f"reported, but not found in the sources: {_few(unlisted)}")
+        if wrong:
+            raise TestsFailed("\n".join(wrong[:NAMED]), log=self.log)
+
+    def unlisted(self, listed: Collection[str]) -> list[str]:
+        """What reported and is no listed test, nor part of one."""
+        reported = [leaf.name for leaf in self.report.leaves() if leaf.status is not Status.MISSING]
+        return [name for name in reported if not any(_belongs(name, known) for known in listed)]
+
+    def _last(self) -> str:
+        """The test in which the run ended, and what was said there."""
+        missing = [leaf for leaf in self.report.leaves() if leaf.status is Status.MISSING]
+        where = f"; the run ended in {missing[0].name}" if missing else ""
+        errors = "".join(f"\n  {error}" for error in self.report.errors[:NAMED])
+        return where + errors + ("\n" + _tell(missing[0]) if missing else "")
+
+    def _error(self, cause: str) -> HarnessError:
+        if isinstance(self.trouble, GuestFault):
+            return GuestFault(f"{cause}\n{self.trouble.cause}", log=self.log, hint=self.trouble.hint)
+        return TestsFailed(f"{cause}\n{self.trouble.cause}" if self.trouble else cause, log=self.log)
+
+
+def _belongs(name: str, listed: str) -> bool:
+    """Whether a reported name is the listed test, one of its parameters, or the same once more."""
+    return name == listed or name.startswith((f"{listed}.", f"{listed}#"))
+
+
+def _tell(leaf: Leaf) -> str:
+    """A failure as the kernel tells it."""
+    head = f"{leaf.name}: {leaf.status}" + (f" ({leaf.reason})" if leaf.reason else "")
+    lines = leaf.diagnostics
+    if len(lines) > SHOWN:
+        lines = (*lines[: SHOWN // 2], f"... {len(lines) - SHOWN} lines more", *lines[-SHOWN // 2 :])
+    return "\n".join([head, *(f"  {line.strip()}" for line in lines)])
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
