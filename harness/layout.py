@@ -20,6 +20,7 @@ from harness import proc
 from harness.errors import BuildError, KernelError
 from harness.vmlinux import Image
 
+Bits = Literal[64, 32]
 STRUCTURE = "DW_TAG_structure_type"
 MODIFIERS = ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type")
 POINTER = 8  # bytes of an entry of sys_call_table
@@ -64,7 +65,7 @@ def in_kernel(image: Image, function: str, names: Sequence[str]) -> dict[str, La
     return _all(_in_unit(unit, set(names)), names, f"the file of {function}")
 
 
-def in_header(header: str, names: Sequence[str], headers: Path, bits: Literal[64, 32]) -> dict[str, Layout]:
+def in_header(header: str, names: Sequence[str], headers: Path, bits: Bits) -> dict[str, Layout]:
     """The structures as a C program sees them that includes the installed <header>; headers holds `include/`.
 
     No C library takes part: the header must stand alone, as uapi headers have to.
@@ -73,7 +74,7 @@ def in_header(header: str, names: Sequence[str], headers: Path, bits: Literal[64
         source, compiled = Path(aside) / "layout.c", Path(aside) / "layout.o"
         uses = "".join(f"struct {name} {name}_seen;\n" for name in names)
         source.write_text(f"#include <{header}>\n{uses}")
-        include = ["-nostdinc", "-isystem", str(headers / "include")]
+        include = ["-nostdinc", "-I", str(headers / "include")]
         strict = ["-std=c11", "-Wall", "-Wextra", "-Wpadded", "-Werror"]
         argv = ["gcc", f"-m{bits}", *strict, *include, "-g", "-c", "-o", str(compiled), str(source)]
         done = proc.run(argv, check=False, timeout=60)

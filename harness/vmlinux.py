@@ -37,7 +37,7 @@ class Image:
                 self.elf: Any = ELFFile(self._stream)
             except ELFError as error:
                 raise LabError(f"{path} is no ELF file: {error}", hint="harness build") from error
-            if not self.elf.has_dwarf_info():
+            if not self.elf.has_dwarf_info(strict=True):
                 raise LabError(f"{path} has no debug information", hint="build with CONFIG_DEBUG_INFO_DWARF5=y")
             self.dwarf: Any = self.elf.get_dwarf_info()
             stack.pop_all()
