@@ -1,4 +1,4 @@
-"""The machinery of harness/layout.py on calls that every kernel has: vmlinux, headers and tables agree about openat2."""
+"""The machinery of harness/layout.py on calls that every kernel has: vmlinux, headers, tables agree about openat2."""
 
 from __future__ import annotations
 
