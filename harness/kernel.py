@@ -44,7 +44,7 @@ class Flavour:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A finished build. headers is where headers_install put `include/`; tree is the applied source."""
+    """A finished build. headers is where headers_install put `include/`; tree is the applied source; content its id."""
 
     flavour: str
     arch: str
@@ -55,6 +55,7 @@ class Kernel:
     config: Path
     headers: Path
     tree: Path
+    content: str = ""
     cached: bool = dataclasses.field(default=False, compare=False)
 
 
@@ -152,6 +153,7 @@ def _find(plan: Plan) -> Kernel | None:
         config=place / "config",
         headers=place / "headers",
         tree=plan.tree,
+        content=plan.content,
         cached=True,
     )
 

@@ -29,8 +29,8 @@ class Run:
     log: Path
     trouble: HarnessError | None = None
 
-    def judge(self, listed: str) -> str:
-        """Raises if the listed test is not good. Answers why it was skipped, or nothing."""
+    def judge(self, listed: str) -> None:
+        """Raises if the listed test did not pass. The laboratory has what the tests need: one that skips is not run."""
         leaves = [leaf for leaf in self.report.leaves() if _belongs(leaf.name, listed)]
         bad = [leaf for leaf in leaves if not leaf.status.good]
         if not leaves:
@@ -40,7 +40,8 @@ class Run:
             # A test without a result failed for the reason why the run ended; one with a result for its own.
             raise self._error(told) if bad[0].status is Status.MISSING else TestsFailed(told, log=self.log)
         skipped = [leaf for leaf in leaves if leaf.status is Status.SKIPPED]
-        return (skipped[0].reason or "no reason given") if len(skipped) == len(leaves) else ""
+        if len(skipped) == len(leaves):
+            raise TestsFailed("\n".join(_tell(leaf) for leaf in skipped[:NAMED]), log=self.log)
 
     def judge_whole(self, listed: Collection[str]) -> None:
         """Raises what is wrong with the run apart from tests that are listed and reported."""

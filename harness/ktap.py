@@ -212,6 +212,7 @@ class _Parser:
         level = self._at(len(match[1]))
         if level is None or level is not self._open[-1] or level.plan is not None:
             return False
+        level.diagnostics()  # what a group says of itself at its head is not its first test's
         level.plan, level.skipped = int(match[2]), (match[3] or "no reason given") if "#" in match[0] else ""
         return True
 
@@ -222,14 +223,26 @@ class _Parser:
         while self._open[-1] is not level:
             self._close()
         number, due = int(match[3]), len(level.tests) + 1
-        if number != due:
-            self._errors.append(f"result {number} came where {due} was due: {match[0].strip()}")
-        elif level.plan is not None and due > level.plan:
-            self._errors.append(f"a result beyond the plan 1..{level.plan}: {match[0].strip()}")
+        if wrong := self._misplaced(level, number):
+            self._errors.append(f"{wrong}: {match[0].strip()}")
+            return False
+        for _ in range(number - due):  # lost: overwritten on the console, most likely
+            level.add(f"test {len(level.tests) + 1}", Status.MISSING, f"result {number} came instead")
         status, reason, late_name = _outcome(match[2] == "ok", match[5] or "")
         level.add((match[4] or "").strip() or late_name or f"test {number}", status, reason)
-        self._count += 1
+        self._count += number - due + 1
         return True
+
+    def _misplaced(self, level: _Level, number: int) -> str:
+        """Why a result with that number cannot be the level's next; such a line is noise, and an error."""
+        due = len(level.tests) + 1
+        if level.plan is not None and number > level.plan:
+            return f"a result beyond the plan 1..{level.plan}"
+        if not due <= number <= due + NEVER_CAME:
+            return f"result {number} came where {due} was due"
+        if number > due:
+            self._errors.append(f"result {number} came where {due} was due")
+        return ""
 
     def _at(self, indent: int) -> _Level | None:
         """The open level of this very indentation: elsewhere, a line that looks like a result is none."""
@@ -242,9 +255,13 @@ class _Parser:
             self._bailed = match[1] or "no reason given"
             self._errors.append(f"bailed out: {self._bailed}")
         level = self._open[-1]
-        if line.lstrip().startswith("#"):
-            level = self._at(len(line) - len(line.lstrip())) or level
-            _note_running(level, line.strip())
+        told = line.strip()
+        if told.startswith("#"):
+            match = OF_TEST.match(told)
+            # KUnit indents what a test says by the level of its suite, also where the test is a level of its own.
+            if not (match and match[1] == level.name):
+                level = self._at(len(line) - len(told)) or level
+            _note_running(level, told)
         level.remember(line)
 
     # -- closing ---------------------------------------------------------------------------------------------------

@@ -1,23 +1,28 @@
-"""pytest's side of `harness test`: options, the marker `long`, and an outcome that tells whose fault a failure is.
+"""pytest's side of `harness test`: options, kernels to test, and an outcome that tells whose fault a failure is.
 
-Loaded by pyproject.toml, so that a plain `pytest` behaves the same.
+Loaded by pyproject.toml, so that a plain `pytest` behaves the same. What is slow (fetching, building) is done by
+session fixtures or while tests are listed, and shows its progress.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from harness.cache import new_file
-from harness.errors import EXIT_KERNEL, EXIT_LAB, EXIT_TESTS_FAILED, HarnessError
+from harness import git, kernel, tree
+from harness.cache import REPO, new_file, sha256_file
+from harness.errors import EXIT_KERNEL, EXIT_LAB, EXIT_TESTS_FAILED, HarnessError, KernelError, TestsFailed
+from harness.kernel import Kernel
+from harness.progress import step
 
 MESSAGE = 2000  # characters of a failure's message in the outcome; the whole is in the JUnit file
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -50,12 +55,83 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in long]
 
 
+# -- what there is to test -----------------------------------------------------------------------------------------
+
+
 @contextlib.contextmanager
 def visible(config: pytest.Config) -> Iterator[None]:
     """What is printed in the block is seen at once: for waits of minutes, which pytest would capture."""
     capture = config.pluginmanager.getplugin("capturemanager")
+    reporter = config.pluginmanager.getplugin("terminalreporter")
     with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+        if reporter:
+            reporter.ensure_newline()
         yield
+
+
+@functools.cache
+def applied(config: pytest.Config) -> Path:
+    """The kernel tree, fetched and made if need be: tests of the kernel are listed by reading it."""
+    with visible(config), step("kernel tree") as wait:
+        return tree.apply(own_work="keep", update=wait.update).tree
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _repository(record_testsuite_property: Callable[[str, object], None]) -> None:
+    """Ties the results to this checkout."""
+    if git.is_repository(REPO):
+        record_testsuite_property("repository.commit", git.line(REPO, "rev-parse", "HEAD"))
+        changed = git.git(REPO, "status", "--porcelain", "--untracked-files=no").stdout
+        record_testsuite_property("repository.changed", bool(changed.strip()))
+
+
+@pytest.fixture(scope="session")
+def kernels(
+    pytestconfig: pytest.Config, record_testsuite_property: Callable[[str, object], None]
+) -> Callable[[str], Kernel]:
+    """Flavour -> its kernel, built if need be; results are tied to each kernel that was asked for."""
+
+    @functools.cache
+    def build(flavour: str) -> Kernel:
+        with visible(pytestconfig):
+            built = kernel.build(flavour)
+        record_testsuite_property(f"kernel.{flavour}.key", built.key)
+        record_testsuite_property(f"kernel.{flavour}.content", built.content)
+        record_testsuite_property(f"kernel.{flavour}.release", built.release)
+        record_testsuite_property(f"kernel.{flavour}.config", sha256_file(built.config))
+        return built
+
+    return build
+
+
+# -- what came out -------------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Ties a result to the kernel it used, and tells a HarnessError by its own words."""
+    if call.when == "teardown":
+        item.user_properties += [("kernel", key) for key in _kernels_of(item)]
+    report = yield
+    error = call.excinfo.value if call.excinfo else None
+    if isinstance(error, KernelError | TestsFailed):
+        report.longrepr = _told(error)  # the Python around it has nothing to add
+    elif isinstance(error, HarnessError):
+        report.sections.append(("what to look at", _told(error)))
+    return report
+
+
+def _kernels_of(item: pytest.Item) -> list[str]:
+    used = getattr(item, "funcargs", {}).values()
+    found = (one if isinstance(one, Kernel) else getattr(one, "kernel", None) for one in used)
+    return sorted({one.key for one in found if isinstance(one, Kernel)})
+
+
+def _told(error: HarnessError) -> str:
+    log = f"\nlog: {error.log}" if error.log else ""
+    return error.cause + log + (f"\nnext: {error.hint}" if error.hint else "")
 
 
 def blame(error: BaseException, collecting: bool) -> int:
@@ -104,4 +180,4 @@ class Outcome:
 def _message(report: pytest.CollectReport | pytest.TestReport) -> str:
     """What a failure says of itself, without the code around it."""
     crash = getattr(report.longrepr, "reprcrash", None)
-    return str(crash.message if crash else report.longreprtext)[:MESSAGE]
+    return str(crash.message if crash else report.longrepr)[:MESSAGE]
