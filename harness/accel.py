@@ -80,8 +80,8 @@ def execute(accel: str, machine: str, cpu: str) -> str:
         return f"a guest in 64-bit mode hangs (no result within {PATIENCE:.0f} s)"
     if done.code == GOOD:
         return ""
-    said = done.stderr.strip().splitlines()
-    return f"QEMU ended with {_ending(done.code)} when it executed 64-bit code{': ' if said else ''}{said[0] if said else ''}"
+    said = "".join(f": {line}" for line in done.stderr.strip().splitlines()[:1])
+    return f"QEMU ended with {_ending(done.code)} when it executed 64-bit code{said}"
 
 
 def _ending(code: int) -> str:

@@ -8,101 +8,21 @@ each command, because a sender has to wait for CREDIT; so one that nobody listen
 from __future__ import annotations
 
 import contextlib
-import enum
+import signal
 import socket
 import struct
 import threading
-import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 
-from harness.errors import GuestFault, HarnessError, LabError, UsageError
+from harness.errors import GuestFault, HarnessError, LabError
+from harness.frames import FRAME_MAX, VERSION, WINDOW, Decoder, Frame, Kind, encode, word
 
-# The same numbers as in harness/guest/guest.h.
-VERSION = 1
-MAGIC = 0x4D41
-FRAME_MAX = 32 << 10
-WINDOW = 256 << 10
-STRINGS_MAX = 1024
-HEADER = struct.Struct("<HHII")
-START = struct.Struct("<IHHHH")
-TERMINAL = 1
 STUCK = 30.0  # seconds in which the guest takes nothing at all from its port, though it always reads: it hangs
-
-
-class Kind(enum.IntEnum):
-    HELLO = 1
-    START = 2
-    INPUT = 3
-    SIGNAL = 4
-    RESIZE = 5
-    OUTPUT = 6
-    ERROR = 7
-    CREDIT = 8
-    EXIT = 9
 
 
 class ChannelClosed(LabError):
     """The other end is gone; whose fault that is, only the one who knows the machine can tell."""
-
-
-@dataclass(frozen=True)
-class Frame:
-    kind: Kind
-    session: int
-    payload: bytes
-
-
-@dataclass(frozen=True)
-class Command:
-    """What to run. terminal: (rows, columns) gives it one in place of pipes; its stderr then comes with its stdout."""
-
-    argv: Sequence[str]
-    env: Mapping[str, str]
-    cwd: str = "/"
-    terminal: tuple[int, int] | None = None
-
-    def encode(self) -> bytes:
-        strings = [self.cwd, *self.argv, *(f"{name}={value}" for name, value in self.env.items())]
-        if not self.argv or len(strings) - 1 > STRINGS_MAX or any("\0" in text for text in strings):
-            raise UsageError(f"a command has 1 to {STRINGS_MAX} words and variables, none with a NUL in it")
-        rows, columns = self.terminal or (0, 0)
-        flags = TERMINAL if self.terminal else 0
-        body = START.pack(flags, min(rows, 9999), min(columns, 9999), len(self.argv), len(self.env))
-        body += b"".join(text.encode(errors="surrogateescape") + b"\0" for text in strings)
-        if len(body) > FRAME_MAX:
-            raise UsageError(
-                f"the command line and environment have {len(body)} bytes, at most {FRAME_MAX} can be sent"
-            )
-        return body
-
-
-def encode(kind: Kind, session: int, payload: bytes = b"") -> bytes:
-    return HEADER.pack(MAGIC, kind, session, len(payload)) + payload
-
-
-def word(value: int) -> bytes:
-    return value.to_bytes(4, "little")
-
-
-class Decoder:
-    """Bytes to frames; ValueError for what is none."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def feed(self, part: bytes) -> Iterator[Frame]:
-        self._buffer += part
-        while len(self._buffer) >= HEADER.size:
-            magic, kind, session, length = HEADER.unpack_from(self._buffer)
-            if magic != MAGIC or length > FRAME_MAX or kind not in Kind._value2member_map_:
-                raise ValueError(f"{bytes(self._buffer[: HEADER.size]).hex()} is no head of a frame")
-            if len(self._buffer) < HEADER.size + length:
-                return
-            payload = bytes(self._buffer[HEADER.size : HEADER.size + length])
-            del self._buffer[: HEADER.size + length]
-            yield Frame(Kind(kind), session, payload)
 
 
 class Channel:
@@ -147,7 +67,8 @@ class Channel:
                 self._die(GuestFault(f"the guest hangs: it has read nothing from its control port for {STUCK:.0f} s"))
             except OSError as error:
                 self._die(ChannelClosed(f"the control channel is closed: {error.strerror}"))
-        raise self.trouble
+            assert self.trouble is not None
+            raise self.trouble
 
     def close(self) -> None:
         self._die(ChannelClosed("the control channel was closed by this side"))
@@ -217,10 +138,11 @@ class Session:
             if self._from_guest < 0 or not frame.payload:
                 raise ValueError("output beyond the window")
         elif frame.kind is Kind.CREDIT and len(frame.payload) == 4:
+            amount = int.from_bytes(frame.payload, "little")
+            self._to_guest += amount
+            if not amount or self._to_guest > WINDOW:
+                raise ValueError("credit for what was never sent")
             if not self._relayed:
-                self._to_guest += int.from_bytes(frame.payload, "little")
-                if self._to_guest > WINDOW:
-                    raise ValueError("credit for what was never sent")
                 return
         elif frame.kind is Kind.EXIT and len(frame.payload) == 8:
             self.ended = True
@@ -247,26 +169,40 @@ class Session:
     def credit(self, amount: int) -> None:
         with self._channel.changed:
             self._from_guest = min(WINDOW, self._from_guest + amount)
-        self._channel.send(Kind.CREDIT, self.id, word(amount))
+        self.send(Kind.CREDIT, word(amount))
 
-    def write(self, part: bytes, patience: float | None = None) -> None:
+    def write(self, part: bytes) -> None:
         """Input for the command; waits until it has taken earlier input. Dropped once the command has ended."""
         view = memoryview(part)
-        end = None if patience is None else time.monotonic() + patience
         while view and not self.ended:
             with self._channel.changed:
-                wait = None if end is None else max(0.0, end - time.monotonic())
-                ready = self._channel.changed.wait_for(
-                    lambda: self._to_guest or self.ended or self._channel.trouble, wait
-                )
+                self._channel.changed.wait_for(lambda: self._to_guest or self.ended or self._channel.trouble)
                 if self._channel.trouble:
                     raise self._channel.trouble
-                if not ready:
-                    raise TimeoutError
                 size = min(self._to_guest, len(view), FRAME_MAX)
-                self._to_guest -= size
-            self.send(Kind.INPUT, bytes(view[:size])) if size else None
+            if size:
+                self.send(Kind.INPUT, bytes(view[:size]))
             view = view[size:]
+
+    def feed(self, parts: Iterable[bytes]) -> None:
+        """Writes all parts and then the end of input, from a thread of its own: output has to be taken meanwhile.
+
+        What goes wrong with the channel is told where the output is taken. Parts that cannot be read end the command
+        by SIGKILL, lest it takes what came so far for all.
+        """
+
+        def write_all() -> None:
+            with contextlib.suppress(HarnessError):
+                try:
+                    for part in parts:
+                        self.write(part)
+                        if self.ended:
+                            return
+                    self.end_input()
+                except (OSError, ValueError):
+                    self.signal(signal.SIGKILL)
+
+        threading.Thread(target=write_all, name="stdin", daemon=True).start()
 
     def end_input(self) -> None:
         self.send(Kind.INPUT, b"")
@@ -278,6 +214,18 @@ class Session:
     def resize(self, rows: int, columns: int) -> None:
         self.send(Kind.RESIZE, struct.pack("<HH", min(rows, 9999), min(columns, 9999)))
 
+    def abandon(self) -> None:
+        """The one it was relayed for is gone: kills the command, and takes its output from now on."""
+        self.signal(signal.SIGKILL)
+        self._relayed = False
+        self.credit(WINDOW - self._from_guest)
+
     def send(self, kind: Kind, payload: bytes) -> None:
+        """A frame of this session as it is. ValueError: input beyond the window."""
+        if kind is Kind.INPUT:
+            with self._channel.changed:
+                self._to_guest -= len(payload)
+            if self._to_guest < 0:
+                raise ValueError("input beyond the window")
         if not self.ended:
             self._channel.send(kind, self.id, payload)

@@ -15,7 +15,6 @@ import os
 import secrets
 import signal
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +24,9 @@ from typing import Self
 
 from harness import accel, initramfs, qemu
 from harness.cache import new_file
-from harness.channel import FRAME_MAX, Channel, Command, Frame, Kind, Session
+from harness.channel import Channel, Session
 from harness.errors import GuestFault, HarnessError, LabError, LabTimeout, UsageError
+from harness.frames import FRAME_MAX, Command, Frame, Kind
 from harness.health import Health
 from harness.kernel import Kernel
 from harness.qemu import Machine, Qemu
@@ -153,7 +153,7 @@ class Guest:
         session = self.open(argv, env=env, cwd=cwd)
         end = None if timeout is None else time.monotonic() + timeout
         try:
-            _feed(session, stdin)
+            session.feed([stdin] if isinstance(stdin, bytes) else stdin)
             while True:
                 left = TICK if end is None else end - time.monotonic()
                 frame = self.take(session, min(TICK, max(0.0, left)))
@@ -219,7 +219,7 @@ class Guest:
         self._copied(done.code, done.stderr, f"{local} cannot be put into the guest")
 
     def pull(self, guest: str, local: Path, *, timeout: float = COPYING, limit: int = MAX_FILE) -> None:
-        """Copies a file of the guest to `local`, whole or not at all. LabError: not there, or more than `limit` bytes."""
+        """Copies a file of the guest to `local`, whole or not at all. LabError: not there, or over `limit` bytes."""
         path = "/" + initramfs.guest_path(guest)
         complaint = bytearray()
         with new_file(local) as aside, aside.open("wb") as stream:
@@ -280,26 +280,6 @@ class Guest:
 def shown(argv: Sequence[str]) -> str:
     """A command for a message."""
     return " ".join(argv)[:200]
-
-
-def _feed(session: Session, stdin: bytes | Iterable[bytes]) -> None:
-    """Sends input while the output is being taken; a command that ends does not wait for it."""
-    parts = [stdin] if isinstance(stdin, bytes) else stdin
-    if parts == [b""]:
-        session.end_input()
-        return
-
-    def feed() -> None:
-        try:
-            for part in parts:
-                session.write(part)
-                if session.ended:
-                    return
-            session.end_input()
-        except (HarnessError, OSError, ValueError):
-            return  # the channel's trouble is told where the output is taken; a file closed meanwhile is read no more
-
-    threading.Thread(target=feed, name="stdin", daemon=True).start()
 
 
 def _result(payload: bytes) -> Result:

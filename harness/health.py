@@ -1,4 +1,4 @@
-"""Whether a guest is well, and if not, whose fault that is: the kernel's (GuestFault) or the laboratory's (LabError)."""
+"""Whether a guest is well, and if not, whose fault it is: the kernel's (GuestFault) or the laboratory's (LabError)."""
 
 from __future__ import annotations
 

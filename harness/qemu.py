@@ -22,12 +22,14 @@ from harness.errors import LabError, ToolError, UsageError
 from harness.topology import Topology
 
 PORT = "harness.control"  # harness/guest/guest.h
+CONSOLE = "console.log"
 KEPT = 20  # directories of guests that are gone: their console is what an error refers to
 MAX_CPUS = 16  # CONFIG_NR_CPUS
 LEAST_MB = 128
 # ignore_loglevel: a program in the guest cannot quieten the console, which is what splats are looked for on.
 # panic=-1 and -no-reboot: a panic ends QEMU. printk.devkmsg: the marks that order the log are never rate-limited.
-COMMAND_LINE = "console=ttyS0,115200 ignore_loglevel panic=-1 printk.devkmsg=on random.trust_cpu=on"
+# tsc=reliable: no watchdog that takes a starved virtual processor for a bad clock.
+COMMAND_LINE = "console=ttyS0,115200 ignore_loglevel panic=-1 printk.devkmsg=on random.trust_cpu=on tsc=reliable"
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class RunDirectory:
 
     @property
     def console(self) -> Path:
-        return self.path / "console.log"
+        return self.path / CONSOLE
 
     @property
     def log(self) -> Path:

@@ -1,0 +1,46 @@
+"""Boots the kernel and gives an interactive shell in the guest; `exit` or Ctrl-] ends both.
+
+Meanwhile `harness exec -- CMD` of the same checkout runs its commands in this guest. Without a terminal, the shell
+reads its commands from stdin. --root host: the host's own file system as the guest's root, by virtme-ng.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from harness import kernel, share, terminal, topology
+from harness.errors import EXIT_OK, UsageError
+from harness.kernel import Kernel
+from harness.progress import say
+from harness.verbs.exec import CPUS, MEMORY_MB, about, add_machine, piped, show_stderr, show_stdout, start
+
+SUMMARY = "boot it and give a shell"
+SHELL = ("/bin/sh", "-l")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_machine(parser)
+    parser.add_argument("--root", choices=("initramfs", "host"), default="initramfs", help="what the guest's root is")
+
+
+def run(args: argparse.Namespace) -> int:
+    topology.named(args.topology)  # before the build: a typing error should not take minutes to be noticed
+    built = kernel.build(args.flavour)
+    if args.root == "host":
+        return _host_root(built, args)
+    with start(built, args) as guest, share.shared(guest, about(built, args)):
+        say(f"up in {guest.boot_seconds:.1f} s; the kernel's messages: {guest.console}")
+        if terminal.attended():
+            say("exit or Ctrl-] ends the guest; harness exec -- CMD runs a command in it")
+            terminal.interact(guest, SHELL)
+        else:
+            guest.stream(SHELL, show_stdout, show_stderr, timeout=None, stdin=piped())
+    return EXIT_OK
+
+
+def _host_root(built: Kernel, args: argparse.Namespace) -> int:
+    from harness import hostroot
+
+    if args.topology != "uma":
+        raise UsageError("--root host has plain memory only: it goes without --topology")
+    return hostroot.shell(built, memory_mb=args.memory or MEMORY_MB, cpus=args.cpus or CPUS)

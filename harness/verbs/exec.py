@@ -1,0 +1,155 @@
+"""Runs one command in a guest: stdin, stdout, stderr and the exact exit code pass through.
+
+It uses the guest of a `harness boot` that runs in this checkout if that has the same kernel and topology, else a fresh
+one. Afterwards the console is looked at: a splat ends with exit code 3, even when the command succeeded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from harness import initramfs, kernel, share, topology
+from harness.errors import EXIT_OK, LabError, UsageError
+from harness.guest import Guest
+from harness.kernel import Kernel
+from harness.progress import say, stderr, step
+from harness.share import About
+
+SUMMARY = "run one command in a guest, its exit code passed through"
+MEMORY_MB = 1024
+CPUS = 2
+SSH_TIMEOUT = 600.0  # seconds
+SILENT = 15.0  # seconds
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_machine(parser)
+    parser.add_argument("--timeout", type=float, metavar="S", help="seconds after which the command is killed: exit 4")
+    parser.add_argument("--push", action="append", default=[], metavar="LOCAL:GUEST", help="copy a file in, before")
+    parser.add_argument("--pull", action="append", default=[], metavar="GUEST:LOCAL", help="copy a file out, after")
+    parser.add_argument("--ssh", action="store_true", help="in a guest with the host's root, over ssh")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="the command and its arguments")
+
+
+def add_machine(parser: argparse.ArgumentParser) -> None:
+    """What a guest is: for `boot` as well."""
+    parser.add_argument("--topology", default="uma", metavar="T", help=f"memory (default uma). {topology.described()}")
+    parser.add_argument("--memory", type=int, metavar="MB", help=f"memory in MB (default {MEMORY_MB})")
+    parser.add_argument("--cpus", type=int, metavar="N", help=f"processors (default {CPUS})")
+    parser.add_argument("--flavour", default="lab", metavar="F", help="which kernel (default lab), see harness build")
+
+
+def run(args: argparse.Namespace) -> int:
+    command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    if not command:
+        raise UsageError("exec takes a command", hint="harness exec -- uname -a")
+    topology.named(args.topology)  # before the build: a typing error should not take minutes to be noticed
+    pushes, pulls = [_push(text) for text in args.push], [_pull(text) for text in args.pull]
+    with _unless_long():
+        built = kernel.build(args.flavour)
+    if args.ssh:
+        return _by_ssh(built, args, command)
+    with _guest(built, args) as guest:
+        for local, inside in pushes:
+            guest.push(local, inside)
+        code = guest.stream(command, show_stdout, show_stderr, timeout=args.timeout, stdin=piped()).code
+        for inside, local in pulls:
+            _bring(guest, inside, local, code)
+    return code
+
+
+def about(built: Kernel, args: argparse.Namespace) -> About:
+    return About(built.key, args.topology, args.memory or MEMORY_MB, args.cpus or CPUS)
+
+
+def start(built: Kernel, args: argparse.Namespace) -> Guest:
+    """Boots a guest of our own."""
+    wanted = about(built, args)
+    with step(f"boot {built.release}"):
+        return Guest.start(built, topology=wanted.topology, memory_mb=wanted.memory_mb, cpus=wanted.cpus)
+
+
+def _guest(built: Kernel, args: argparse.Namespace) -> Guest:
+    any_size = args.memory is None and args.cpus is None
+    with _unless_long():
+        return share.find(about(built, args), any_size=any_size) or start(built, args)
+
+
+@contextlib.contextmanager
+def _unless_long() -> Iterator[None]:
+    """No word about progress where stderr is no terminal, for there it is the command's own; but after a while, yes."""
+    timer = threading.Timer(SILENT, _speak)
+    timer.daemon = True
+    stderr.quiet = not stderr.is_terminal
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        _speak()
+
+
+def _speak() -> None:
+    stderr.quiet = False
+
+
+def _by_ssh(built: Kernel, args: argparse.Namespace, command: Sequence[str]) -> int:
+    from harness import hostroot  # paramiko takes half a second to import
+
+    if args.push or args.pull or args.topology != "uma":
+        raise UsageError("--ssh goes without --push, --pull and --topology: its root is the host's")
+    size_mb, cpus = args.memory or MEMORY_MB, args.cpus or CPUS
+    return hostroot.ssh_exec(built, command, memory_mb=size_mb, cpus=cpus, timeout=args.timeout or SSH_TIMEOUT)
+
+
+def _push(text: str) -> tuple[Path, str]:
+    local, colon, inside = text.rpartition(":")
+    if not colon or not local:
+        raise UsageError(f"--push takes LOCAL:GUEST, not {text!r}")
+    if not Path(local).is_file():
+        raise UsageError(f"{local} is no file")
+    initramfs.guest_path(inside)
+    return Path(local), inside
+
+
+def _pull(text: str) -> tuple[str, Path]:
+    inside, colon, local = text.partition(":")
+    if not colon or not local:
+        raise UsageError(f"--pull takes GUEST:LOCAL, not {text!r}")
+    initramfs.guest_path(inside)
+    return inside, Path(local).absolute()
+
+
+def _bring(guest: Guest, inside: str, local: Path, code: int) -> None:
+    """A file that is not there because the command failed does not hide that it failed."""
+    try:
+        guest.pull(inside, local)
+    except LabError as error:
+        if code == EXIT_OK:
+            raise
+        say(f"note: {error.cause}")
+
+
+def piped() -> Iterator[bytes]:
+    """Our stdin in parts as they come, nothing if it is a terminal."""
+    try:
+        if not os.isatty(0):
+            yield from iter(lambda: os.read(0, 1 << 16), b"")
+    except OSError:  # closed, or nothing that can be read
+        return
+
+
+def show_stdout(part: bytes) -> None:
+    sys.stdout.buffer.write(part)
+    sys.stdout.buffer.flush()
+
+
+def show_stderr(part: bytes) -> None:
+    sys.stderr.buffer.write(part)
+    sys.stderr.buffer.flush()
