@@ -10,10 +10,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import ktap
 from harness.errors import GuestFault, HarnessError, TestsFailed
 from harness.kernel import Kernel
-from harness.ktap import Leaf, Status
+from harness.ktap_report import Leaf, Report, Status
 
 SHOWN = 60  # diagnostic lines in a failure; the log has all
 NAMED = 10  # names in a list of them
@@ -25,7 +24,7 @@ class Run:
 
     name: str
     kernel: Kernel
-    report: ktap.Report
+    report: Report
     log: Path
     trouble: HarnessError | None = None
 

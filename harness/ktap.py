@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
+
+from harness.ktap_report import Report, Status, Test, unique
 
 TESTS = 20_000  # in one text
 NEVER_CAME = 200  # tests without a result that are listed one by one
@@ -32,87 +32,9 @@ OF_TEST = re.compile(r"# (\w+): ")  # KUnit's kunit_info() and failed expectatio
 BAIL_OUT = re.compile(r" *Bail out!\s*(.*)$")
 
 
-class Status(StrEnum):
-    PASSED = "passed"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    EXPECTED = "expected"  # failed, and was said to: TODO, XFAIL
-    MISSING = "missing"  # no result: crashed, hung, or never begun
-
-    @property
-    def good(self) -> bool:
-        return self not in (Status.FAILED, Status.MISSING)
-
-
-@dataclass(frozen=True)
-class Test:
-    """One result. name: unique in its level; reason: what came after `#`; diagnostics: the lines before it."""
-
-    __test__ = False  # not a pytest class
-
-    name: str
-    status: Status
-    reason: str = ""
-    diagnostics: tuple[str, ...] = ()
-    children: tuple[Test, ...] = ()
-
-    @property
-    def good(self) -> bool:
-        return self.status.good and all(child.good for child in self.children)
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """A test without tests below it, or one that failed although none below it did. name: the whole path, with dots."""
-
-    name: str
-    status: Status
-    reason: str
-    diagnostics: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Report:
-    """All of one text. errors: where the text breaks the format; skipped: why the program ran no test at all."""
-
-    tests: tuple[Test, ...]
-    errors: tuple[str, ...]
-    skipped: str = ""
-
-    @property
-    def good(self) -> bool:
-        return not self.errors and all(test.good for test in self.tests)
-
-    def leaves(self) -> list[Leaf]:
-        """In the order in which they ran. Names are unique."""
-        taken: set[str] = set()
-        return [
-            Leaf(_unique(name, taken), test.status, test.reason, test.diagnostics)
-            for name, test in _walk(self.tests, "")
-        ]
-
-
-def _walk(tests: tuple[Test, ...], above: str) -> Iterator[tuple[str, Test]]:
-    for test in tests:
-        name = f"{above}{test.name}"
-        yield from _walk(test.children, f"{name}.")
-        if not test.children or (not test.status.good and all(child.good for child in test.children)):
-            yield name, test
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    """`name`, with #2 and so on if it is taken already."""
-    one, number = name, 1
-    while one in taken:
-        number += 1
-        one = f"{name}#{number}"
-    taken.add(one)
-    return one
-
-
 def parse(text: str) -> Report:
     parser = _Parser()
-    for raw in re.split(r"\r*\n", text):
+    for raw in text.split("\n"):
         if parser.full:
             break
         line = PREFIX.sub("", raw[: 2 * WIDTH], count=1).rstrip()[:WIDTH]
@@ -130,7 +52,7 @@ class _Level:
     plan: int | None = None
     skipped: str = ""
     tests: list[Test] = field(default_factory=list)
-    taken: set[str] = field(default_factory=set)
+    taken: dict[str, int] = field(default_factory=dict)
     running: str = ""
     first: list[str] = field(default_factory=list)
     last: list[str] = field(default_factory=list)
@@ -149,8 +71,7 @@ class _Level:
         return kept
 
     def add(self, name: str, status: Status, reason: str = "") -> None:
-        unique = _unique(name, self.taken)
-        self.tests.append(Test(unique, status, reason, self.diagnostics(), self.below))
+        self.tests.append(Test(unique(name, self.taken), status, reason, self.diagnostics(), self.below))
         self.running, self.below = "", ()
 
 
@@ -160,7 +81,7 @@ class _Parser:
     def __init__(self) -> None:
         self._open: list[_Level] = []
         self._done: list[Test] = []
-        self._taken: set[str] = set()
+        self._taken: dict[str, int] = {}
         self._errors: list[str] = []
         self._skipped = ""
         self._count = 0
@@ -280,7 +201,7 @@ class _Parser:
             return
         self._skipped = self._skipped or level.skipped
         # A second document in the text may use the names of the first.
-        self._done += [dataclasses.replace(test, name=_unique(test.name, self._taken)) for test in tests]
+        self._done += [dataclasses.replace(test, name=unique(test.name, self._taken)) for test in tests]
 
     def _complete(self, level: _Level) -> None:
         """Adds what the level announced and did not bring."""

@@ -10,6 +10,7 @@ from harness.errors import BuildError, GuestFault, HarnessError, LabError, LabTi
 from harness.guest import Guest
 from harness.kernel import Kernel
 from harness.kernel_tests import Run
+from harness.ktap_report import Report
 
 SUITE = Path("tools/testing/selftests/agent_mem")
 MEMORY_MB = 1024
@@ -105,7 +106,7 @@ class Selftests:
         return bytes(kept.content), code
 
 
-def _unexplained(name: str, code: int, report: ktap.Report) -> TestsFailed | None:
+def _unexplained(name: str, code: int, report: Report) -> TestsFailed | None:
     """An exit code that the report does not explain. 1: a test failed; 4: all were skipped."""
     if code in (0, 4) or (code == 1 and not report.good):
         return None
