@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import proc
+from harness import proc, topology
 from harness.cache import REPO, work_dir
 from harness.errors import (
     EXIT_KERNEL,
@@ -40,7 +40,9 @@ ENDS = (0, 1, INTERRUPTED, USAGE, NOTHING_RAN)  # what is not here is pytest's o
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unit-kernel", action="store_true", help="only KUnit, on User Mode Linux")
     parser.add_argument("--all", action="store_true", help="what takes long, too")
-    parser.add_argument("--topology", default="uma", metavar="T", help="the guests' memory topology (default uma)")
+    parser.add_argument(
+        "--topology", default="uma", metavar="T", help=f"the guests' memory (default uma). {topology.described()}"
+    )
     parser.add_argument("-k", metavar="EXPR", help="only tests whose names match (pytest's -k)")
     parser.add_argument("--out", type=Path, default=REPO / "out" / "test", metavar="DIR", help="where results go")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, alone on stdout")
@@ -87,6 +89,7 @@ class Outcome:
 def run(args: argparse.Namespace) -> int:
     if args.unit_kernel and args.paths:
         raise UsageError("--unit-kernel takes no paths")
+    topology.named(args.topology)  # before the first test, not after the last build
     paths = _paths(args)
     outcome = _pytest(paths, args)
     if args.json:
