@@ -20,6 +20,7 @@ DEPTH = 8
 WIDTH = 500  # characters of a line
 FIRST, LAST = 100, 100  # diagnostic lines of one test that are kept
 
+CONTROL = re.compile(r"\x1b\[[0-9;?]{0,20}[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # not for a person's terminal
 # Console time and caller as printk puts them before a message, or its level.
 PREFIX = re.compile(r"(?:<\d{1,3}>)?(?:\[ {0,10}\d{1,10}\.\d{6}\](?:\[ {0,6}[TC]\d{1,10}\])? ?)?")
 VERSION = re.compile(r"( *)K?TAP version \d+$")
@@ -37,7 +38,7 @@ def parse(text: str) -> Report:
     for raw in text.split("\n"):
         if parser.full:
             break
-        line = PREFIX.sub("", raw[: 2 * WIDTH], count=1).rstrip()[:WIDTH]
+        line = PREFIX.sub("", CONTROL.sub("", raw[: 2 * WIDTH]), count=1).rstrip()[:WIDTH]
         if line:
             parser.take(line)
     return parser.end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from harness import initramfs, ktap, listing
@@ -75,6 +76,8 @@ class Selftests:
             said = done.stderr.decode(errors="replace").strip()[:300]
             raise LabError(f"kmemleak cannot be asked: {said}", log=guest.console)
         if report := done.stdout.decode(errors="replace").strip():
+            with contextlib.suppress(GuestFault):  # its line on the console tells the same
+                guest.check()
             raise GuestFault(f"kmemleak found a leak:\n{report[:LEAK]}", log=guest.console)
 
     def close(self) -> None:

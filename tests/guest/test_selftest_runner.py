@@ -9,7 +9,7 @@ import pytest
 
 from harness import selftests
 from harness.cache import REPO
-from harness.errors import BuildError, GuestFault, TestsFailed
+from harness.errors import BuildError, GuestFault, LabError, TestsFailed
 from harness.kernel import Kernel
 from harness.selftests import Selftests
 
@@ -95,3 +95,8 @@ def test_an_unlisted_test_fails_the_run(suite: Selftests, tmp_path: Path) -> Non
     run = suite.run(write(tmp_path, "unlisted", ""))
     with pytest.raises(TestsFailed, match=r"not found in the sources: global\.late"):
         run.judge_whole(NAMES[:2])
+
+
+def test_a_leak_scan_that_cannot_run_is_no_pass(suite: Selftests) -> None:
+    with pytest.raises(LabError, match="kmemleak cannot be asked"):
+        suite.check_leaks()  # the lab flavour has none

@@ -164,10 +164,11 @@ def test_three_levels_of_the_specification() -> None:
         lambda line: f"[   12.234567][  T123] {line}",
         lambda line: f"<6>[    1.234567] {line}",
         lambda line: f"{line}\r",
+        lambda line: f"\x1b[1;31m{line}\x1b[0m\x07",
         lambda line: f"{line}\nrandom: crng init done",
         lambda line: f"{line}\n[    9.999999] ok, that was something else",
     ],
-    ids=["plain", "time", "caller", "level", "crlf", "noise", "noise-ok"],
+    ids=["plain", "time", "caller", "level", "crlf", "colour", "noise", "noise-ok"],
 )
 def test_a_console_adds_to_it(dress: object) -> None:
     assert callable(dress)
