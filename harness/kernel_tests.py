@@ -33,11 +33,11 @@ class Run:
         leaves = [leaf for leaf in self.report.leaves() if _belongs(leaf.name, listed)]
         bad = [leaf for leaf in leaves if not leaf.status.good]
         if not leaves:
-            raise self._error(f"{listed} did not report{self._last()}")
+            raise self._ended(f"{listed} did not report{self._where()}", brief=True)
         if bad:
             told = "\n".join(_tell(leaf) for leaf in bad[:NAMED])
             # A test without a result failed for the reason why the run ended; one with a result for its own.
-            raise self._error(told) if bad[0].status is Status.MISSING else TestsFailed(told, log=self.log)
+            raise self._ended(told) if bad[0].status is Status.MISSING else TestsFailed(told, log=self.log)
         skipped = [leaf for leaf in leaves if leaf.status is Status.SKIPPED]
         if len(skipped) == len(leaves):
             raise TestsFailed("\n".join(_tell(leaf) for leaf in skipped[:NAMED]), log=self.log)
@@ -59,17 +59,19 @@ class Run:
         reported = [leaf.name for leaf in self.report.leaves() if leaf.status is not Status.MISSING]
         return [name for name in reported if not any(_belongs(name, known) for known in listed)]
 
-    def _last(self) -> str:
-        """The test in which the run ended, and what was said there."""
-        missing = [leaf for leaf in self.report.leaves() if leaf.status is Status.MISSING]
-        where = f"; the run ended in {missing[0].name}" if missing else ""
+    def _where(self) -> str:
+        """Where the run ended before its time."""
+        missing = [leaf.name for leaf in self.report.leaves() if leaf.status is Status.MISSING]
         errors = "".join(f"\n  {error}" for error in self.report.errors[:NAMED])
-        return where + errors + ("\n" + _tell(missing[0]) if missing else "")
+        return (f"; the run ended in {missing[0]}" if missing else "") + errors
 
-    def _error(self, cause: str) -> HarnessError:
-        if isinstance(self.trouble, GuestFault):
-            return GuestFault(f"{cause}\n{self.trouble.cause}", log=self.log, hint=self.trouble.hint)
-        return TestsFailed(f"{cause}\n{self.trouble.cause}" if self.trouble else cause, log=self.log)
+    def _ended(self, cause: str, *, brief: bool = False) -> HarnessError:
+        """An error that has the reason why the run ended. brief: only its headline, the test where it ended has all."""
+        if not self.trouble:
+            return TestsFailed(cause, log=self.log)
+        reason = self.trouble.cause.splitlines()[0] if brief else self.trouble.cause
+        kind = GuestFault if isinstance(self.trouble, GuestFault) else TestsFailed
+        return kind(f"{cause}\n{reason}", log=self.log, hint=self.trouble.hint)
 
 
 def _belongs(name: str, listed: str) -> bool:

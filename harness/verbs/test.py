@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 import tempfile
 import time
@@ -78,7 +79,7 @@ class Outcome:
         if not codes and status == 0:
             return None
         cause = f"{self.fields['failed']} failed, {self.fields['errors']} errors"
-        hint = f"harness test {self.fields['failures'][0]['name']}" if self.fields["failures"] else None
+        hint = f"harness test {shlex.quote(self.fields['failures'][0]['name'])}" if self.fields["failures"] else None
         if EXIT_KERNEL in codes:
             return GuestFault(f"{cause}; the kernel is at fault", log=self.junit, hint=hint)
         if EXIT_LAB in codes:
