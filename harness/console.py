@@ -49,14 +49,13 @@ HEADLINES = {
     "hard-lockup": r"(?:NMI )?(?:watchdog: )?(?:CPU\d+: )?Watchdog detected hard LOCKUP",
     "workqueue-lockup": r"BUG: workqueue lockup",
     "hung-task": r"INFO: task .{1,80} blocked(?: in I/O wait)? for more than \d+ seconds",
-    "rcu-stall": r"(?:rcu: )?(?:INFO: .{1,40} detected .{0,20}stalls? |\S{1,40} kthread starved for )"
-    r"|INFO: rcu_tasks\w* detected stalls",
+    "rcu-stall": r"(?:rcu: )?(?:INFO: .{1,60}detected (?:expedited )?stalls?\b|\S{1,40} kthread starved for )",
     "kmemleak": r"kmemleak: (?:[1-9]\d* new suspected memory leaks|unreferenced object)|unreferenced object.{0,20} 0x",
     "refcount": r"refcount_t: ",
     "list-corruption": r"(?:h?list_\w{3,20}|slist_\w{3,20}|plist_\w{3,20}) corruption",
     "bad-page": r"BUG: Bad (?:page state|page map|page cache|rss-counter)|BUG: non-zero pgtables_bytes",
     "slab": r"BUG \S{1,80} \(.{1,80}\): ",
-    "page-table-check": r"(?:kernel BUG at|WARNING:) (?:\./)?mm/page_table_check\.c:",
+    "page-table-check": r"(?:kernel BUG at|WARNING:) (?:\S{1,100}/)?mm/page_table_check\.c:",
     "stack-guard": r"BUG: (?:\S{1,20} )?stack guard page was hit",
     "usercopy": r"(?:usercopy: )?Kernel memory (?:exposure|overwrite) attempt detected"
     r"|\w{1,40}: detected (?:buffer overflow|field-spanning write)",
@@ -85,10 +84,11 @@ FRAME = re.compile(r"(?:RIP: 0010:)?([A-Za-z_][\w.$]{0,120})\+0x[0-9a-f]{1,8}/0x
 SUFFIX = re.compile(r"\.(?:cold|isra|constprop|part|llvm|lto_priv)\b.*")
 # The machinery that reports, not what it reports.
 REPORTER = re.compile(
-    r"(?:dump_stack|show_stack|print_|kasan_|__asan_|__kasan_|check_region|ubsan_|__ubsan_|kcsan_|__tsan_|__warn|report_bug"
-    r"|handle_bug|handle_exception|exc_|asm_|__might_|___might_|__schedule|schedule|lockdep_|__lock_acquire|lock_acquire"
-    r"|lock_release|__lock_release|validate_chain|check_\w*(?:noncircular|deadlock|prev_add|wait_context)|mark_lock|bad_page"
-    r"|slab_err|object_err|slab_bug|refcount_warn_saturate|__list_(?:add|del)|panic|vpanic|nmi_|watchdog_|sched_show_task"
+    r"(?:dump_stack|show_stack|print_|kasan_|__asan_|__kasan_|check_region|check_slab_|ubsan_|__ubsan_|kcsan_|__tsan_"
+    r"|__warn|report_bug|handle_bug|handle_exception|exc_|asm_|__might_|___might_|__schedule|schedule|lockdep_"
+    r"|__lock_acquire|lock_acquire|lock_release|__lock_release|validate_chain|mark_lock"
+    r"|check_\w*(?:noncircular|deadlock|prev_add|wait_context)|bad_page|slab_err|object_err|slab_bug"
+    r"|refcount_warn_saturate|__list_(?:add|del)|panic|vpanic|nmi_|watchdog_|sched_show_task"
     r"|_raw_(?:spin|read|write)_|memset$|memcpy$|mem(?:set|cpy|move)_|__fortify_)"
 )
 

@@ -21,11 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from harness import accel, console, proc
+from harness import accel, console, proc, progress
 from harness.cache import locked, log_file, work_dir
 from harness.errors import GuestFault, LabError, LabTimeout, ToolError
 from harness.kernel import Kernel
-from harness.progress import step
 from harness.ssh import Connection, Place, Refused
 
 BOOT = 180.0  # seconds from QEMU's start to a login; 15 under emulation on an idle machine
@@ -152,7 +151,7 @@ def start(machine: Machine) -> Iterator[HostRoot]:
     """A guest that has let us in; it ends with the context. Its console stays in the log directory."""
     log = log_file(f"hostroot-{os.getpid()}")
     for _ in range(PORTS):
-        with step("boot with the host's root", log), contextlib.ExitStack() as stack:
+        with _shown(log), contextlib.ExitStack() as stack:
             guest = _launch(machine, log, stack)
             logged_in = guest.log_in()
             ending = stack.pop_all()
@@ -161,6 +160,13 @@ def start(machine: Machine) -> Iterator[HostRoot]:
                 yield guest
                 return
     raise LabError(f"{PORTS} free ports were taken by others before QEMU had them", log=_terminal_log(log))
+
+
+def _shown(log: Path) -> contextlib.AbstractContextManager[object]:
+    """Progress for a person; elsewhere stderr is the command's own."""
+    if progress.stderr.is_terminal:
+        return progress.step("boot with the host's root", log)
+    return contextlib.nullcontext()
 
 
 def _launch(machine: Machine, log: Path, stack: contextlib.ExitStack) -> HostRoot:
