@@ -90,10 +90,15 @@ def busybox() -> Path:
     found = shutil.which("busybox", path=f"{os.environ.get('PATH', '')}:/bin:/usr/bin:/sbin:/usr/sbin")
     if found is None:
         raise ToolError("busybox is not installed", hint="./lab doctor --fix")
-    with Path(found).open("rb") as stream:
-        if any(segment["p_type"] == "PT_INTERP" for segment in ELFFile(stream).iter_segments()):
-            raise ToolError(f"{found} is not a static program", hint="./lab doctor --fix (package busybox-static)")
+    if not is_static(Path(found)):
+        raise ToolError(f"{found} is not a static program", hint="./lab doctor --fix (package busybox-static)")
     return Path(found)
+
+
+def is_static(program: Path) -> bool:
+    """Whether it runs where there is no dynamic loader."""
+    with program.open("rb") as stream:
+        return all(segment["p_type"] != "PT_INTERP" for segment in ELFFile(stream).iter_segments())
 
 
 # -- archives ------------------------------------------------------------------------------------------------------

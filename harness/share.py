@@ -140,7 +140,7 @@ class _Client:
 
     def _pass_out(self, number: int, session: Session) -> None:
         reachable = True
-        with contextlib.suppress(HarnessError):  # the guest is gone: its owner tells why
+        try:
             while True:
                 frame = session.take(TICK)
                 if frame and reachable:
@@ -150,6 +150,9 @@ class _Client:
                         reachable = False  # serve() abandons the session; its output is still to be taken
                 if frame and frame.kind is Kind.EXIT:
                     return
+        except HarnessError:  # the guest is gone; its owner tells why, the client learns that it is
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def _send(self, kind: Kind, number: int, payload: bytes) -> None:
         with self._sending:
