@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from harness import accel, console, proc, progress
+from harness import accel, console, proc, progress, symbols
 from harness.cache import locked, log_file, work_dir
 from harness.errors import GuestFault, LabError, LabTimeout, ToolError
 from harness.kernel import Kernel
@@ -62,7 +62,7 @@ def shell(kernel: Kernel, *, memory_mb: int = 1024, cpus: int = 2) -> int:
             code = process.wait()
         finally:
             process.kill()
-    check(log)
+    check(log, kernel)
     return code
 
 
@@ -90,8 +90,8 @@ def ssh_exec(
 class HostRoot:
     """A running guest with an ssh server on a port of the loopback interface."""
 
-    def __init__(self, process: subprocess.Popen[bytes], place: Place, log: Path) -> None:
-        self._process, self._place, self.log = process, place, log
+    def __init__(self, kernel: Kernel, process: subprocess.Popen[bytes], place: Place, log: Path) -> None:
+        self._kernel, self._process, self._place, self.log = kernel, process, place, log
         self._connection: Connection | None = None
 
     def log_in(self) -> bool:
@@ -126,7 +126,7 @@ class HostRoot:
 
     def check(self) -> None:
         """GuestFault if the kernel printed a splat."""
-        check(self.log)
+        check(self.log, self._kernel)
 
     def _plain_shell(self, connection: Connection) -> None:
         """Gives root a shell without startup files, for later logins: the host's .bashrc has no say in our output."""
@@ -185,7 +185,8 @@ def _launch(machine: Machine, log: Path, stack: contextlib.ExitStack) -> HostRoo
     stack.callback(proc.kill_group, process)
     keys = _home() / ".cache" / "virtme-ng" / ".ssh"
     host_key = keys / "etc" / "ssh" / "ssh_host_ed25519_key.pub"
-    return HostRoot(process, Place(LOOPBACK, port, "root", keys / "id_virtme", host_key), log)
+    place = Place(LOOPBACK, port, "root", keys / "id_virtme", host_key)
+    return HostRoot(machine.kernel, process, place, log)
 
 
 def command(machine: Machine, log: Path, ssh_port: int | None = None) -> list[str]:
@@ -213,12 +214,10 @@ def _ours(said: str, log: Path) -> list[str]:
     return [*(argument.replace(THEIRS, OURS) for argument in argv), *serial, "-no-reboot"]
 
 
-def check(log: Path) -> None:
+def check(log: Path, kernel: Kernel) -> None:
     """GuestFault if the kernel printed a splat."""
-    splats = console.scan(_read(log))
-    if splats:
-        more = f" and {len(splats) - 1} more" if len(splats) > 1 else ""
-        raise GuestFault(f"the kernel printed a splat{more}: {splats[0].title}", log=log, hint=f"less {log}")
+    if splats := console.scan(_read(log)):
+        raise GuestFault(symbols.told(splats, kernel.vmlinux), log=log, hint=f"less {log}")
 
 
 def _terminal_log(log: Path) -> Path:

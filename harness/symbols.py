@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.console import Splat
+from harness.errors import HarnessError
 from harness.vmlinux import Image, Symbol
 
 WHERE = re.compile(r"([A-Za-z_][\w.$]{0,120})\+0x([0-9a-f]{1,8})/0x([0-9a-f]{1,8})")
 # The assembler's names for parts of a function; kallsyms prints the whole name, an older trace may not.
 PART = re.compile(r"\.(?:cold|isra|constprop|part)(?:\.\d+)?")
 TREE = re.compile(r"^(?:\.\./)*linux/|^\./")  # the build's prefix map names sources so (harness/kernel.py)
+SHOWN = 24  # lines of a report that a message holds: with registers, that reaches into the stack
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,17 @@ def decode(splat: Splat, vmlinux: Path) -> list[str]:
     with Image(vmlinux) as image:
         decoder = Decoder(image)
         return [_decoded(line, decoder) for line in splat.lines]
+
+
+def told(splats: Sequence[Splat], vmlinux: Path) -> str:
+    """What a person is told: the first splat with its first lines and their places, and how many follow."""
+    first = splats[0]
+    more = f" (and {len(splats) - 1} more)" if len(splats) > 1 else ""
+    try:
+        lines = decode(dataclasses.replace(first, lines=first.lines[:SHOWN]), vmlinux)
+    except HarnessError:
+        lines = list(first.lines[:SHOWN])  # a kernel without debug information is no reason to hide its splat
+    return f"the kernel reported {first.kind}: {first.title}{more}" + "".join(f"\n  | {line}" for line in lines)
 
 
 def _decoded(line: str, decoder: Decoder) -> str:

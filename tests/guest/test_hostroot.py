@@ -88,6 +88,13 @@ def test_a_kernel_that_dies_under_a_command_is_at_fault(built: Kernel) -> None:
     assert caught.value.log is not None and "sysrq: Trigger a crash" in caught.value.log.read_text()
 
 
+def test_a_splat_counts_even_if_the_command_succeeded(built: Kernel) -> None:
+    out, err = io.BytesIO(), io.BytesIO()
+    with pytest.raises(GuestFault, match="BUG: for a test"):
+        hostroot.ssh_exec(built, ["sh", "-c", "echo BUG: for a test > /dev/kmsg; echo done"], stdout=out, stderr=err)
+    assert (out.getvalue(), err.getvalue()) == (b"done\n", b"")
+
+
 class Terminal:
     """A program on a pseudo-terminal, as a person would sit at one."""
 
