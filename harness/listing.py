@@ -17,7 +17,7 @@ KUNIT_SUITE = re.compile(r"struct\s+kunit_suite\s+\w+\s*=\s*\{(.*?)\n\s*\};", re
 SUITE_NAME = re.compile(r"\.name\s*=\s*\"([^\"]+)\"")
 SUITE_CASES = re.compile(r"\.test_cases\s*=\s*(\w+)")
 
-PROGRAM = re.compile(r"^\s*TEST_HARNESS_MAIN\b", re.MULTILINE)
+PROGRAM = re.compile(r"^\s*TEST_HARNESS_MAIN\b|\btest_harness_run\s*\(", re.MULTILINE)
 TEST = re.compile(r"^\s*TEST(?:_SIGNAL)?\s*\(\s*(\w+)", re.MULTILINE)
 TEST_F = re.compile(r"^\s*TEST_F(?:_SIGNAL|_TIMEOUT)?\s*\(\s*(\w+)\s*,\s*(\w+)", re.MULTILINE)
 VARIANT = re.compile(r"^\s*FIXTURE_VARIANT_ADD\s*\(\s*(\w+)\s*,\s*(\w+)", re.MULTILINE)
