@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness import conversations, corpus, fleet, kernel, measure, sessions, transcripts
+from harness import conversations, corpus, fleet, kernel, measure, report, sessions, transcripts
 from harness.cache import REPO, new_file, work_dir
 from harness.errors import EXIT_OK, UsageError
 from harness.guest import Guest
@@ -106,7 +106,7 @@ def _input(source: Source) -> dict[str, Any]:
 
 
 def _keep(result: dict[str, Any], out: Path) -> None:
-    """Writes the chart and result.json, and adds to `result` where the chart is."""
+    """Writes chart, page and result.json, and adds to `result` where they are."""
     from harness import charts  # matplotlib takes a second to import: not before there is something to draw
 
     bars = (
@@ -117,6 +117,11 @@ def _keep(result: dict[str, Any], out: Path) -> None:
     title = f"{result['agents']} agents, {result['texts']} texts: memory in one guest"
     png, svg = charts.draw(bars, title, f"Linux {result['kernel']}; input: {result['input']['kind']}", out / "memory")
     result["chart"] = {"png": str(png), "svg": str(svg)}
+    result["report"] = str(out / "report.html")
+    drawn = report.inline_svg(svg)
+    report.render(
+        "demo.html.j2", out / "report.html", result=result, rows=_rows(result), ran_on=_ran_on(result), chart=drawn
+    )
     with new_file(out / "result.json") as aside:
         aside.write_text(json.dumps(result, indent=2) + "\n")
         aside.chmod(0o644)
@@ -135,7 +140,7 @@ def _show(result: dict[str, Any], out: Path) -> None:
     for row in _rows(result):
         table.add_row(*row)
     console.print(table)
-    console.print(f"chart and figures: {out}", soft_wrap=True)
+    console.print(f"report, chart and figures: {out}", soft_wrap=True)
 
 
 def _ran_on(result: dict[str, Any]) -> list[tuple[str, str]]:
