@@ -59,12 +59,12 @@ class Result:
 class Guest:
     """Made by `start` (a machine of our own), or of a channel to someone else's."""
 
-    def __init__(self, channel: Channel, console: Path, machine: Qemu | None = None) -> None:
+    def __init__(self, channel: Channel, console: Path, vmlinux: Path, machine: Qemu | None = None) -> None:
         self.console = console  # all that the kernel prints; it stays when the guest is gone
         self.boot_seconds = 0.0
         self.channel = channel
-        self._machine = machine
-        self._health = Health(Witness(console), machine)
+        self.qemu = machine
+        self._health = Health(Witness(console), vmlinux, machine)
 
     @classmethod
     def start(
@@ -85,7 +85,7 @@ class Guest:
         machine = Machine(kernel.image, image, named(topology), memory_mb, cpus, accel.probe(), append)
         began = time.monotonic()
         started = Qemu(machine, qemu.RunDirectory())
-        guest = cls(Channel(started.channel), started.run.console, started)
+        guest = cls(Channel(started.channel), started.run.console, kernel.vmlinux, started)
         try:
             guest._await_boot(began, timeout)
         except BaseException:
@@ -198,7 +198,7 @@ class Guest:
             self.take(session)
             if time.monotonic() > end:
                 cause = f"the kernel hangs: SIGKILL did not end {shown(argv)} within {GRACE:.0f} s"
-                raise self._health.fault(cause, tail=True)
+                raise self._health.hangs(cause)
 
     def _overdue(self, argv: Sequence[str], timeout: float | None) -> LabTimeout:
         cause = f"the command did not end within {timeout:g} s: {shown(argv)}"
@@ -252,7 +252,7 @@ class Guest:
         start = self._health.witness.size
         done = self.run(["/init", "mark", mark], timeout=SETTLE)
         if done.code == 0 and not self._health.witness.holds(mark.encode(), start, SETTLE):
-            raise self._health.fault(f"the kernel has not printed what it logged {SETTLE:.0f} s ago", tail=True)
+            raise self._health.hangs(f"the kernel has not printed what it logged {SETTLE:.0f} s ago")
 
     def _last_look(self, under_way: BaseException | None) -> None:
         try:
@@ -273,8 +273,8 @@ class Guest:
 
     def _close(self) -> None:
         self.channel.close()
-        if self._machine:
-            self._machine.stop()
+        if self.qemu:
+            self.qemu.stop()
 
 
 def shown(argv: Sequence[str]) -> str:

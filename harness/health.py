@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+from harness import symbols
 from harness.channel import ChannelClosed
 from harness.errors import GuestFault, HarnessError, LabError
 from harness.qemu import Qemu
@@ -13,15 +16,16 @@ from harness.witness import Witness
 
 LAST_WORDS = 5.0  # seconds: a panic's report is longer than its first line, and then QEMU ends by itself
 SILENCE = 120.0  # seconds without a word on the console of a kernel that is still booting
-SHOWN = 12  # lines of a report
 
 
 class Health:
     """Judges by the console and by QEMU. machine: None where the guest is another process's."""
 
-    def __init__(self, witness: Witness, machine: Qemu | None) -> None:
+    def __init__(self, witness: Witness, vmlinux: Path, machine: Qemu | None) -> None:
         self.witness = witness
+        self._vmlinux = vmlinux
         self._machine = machine
+        self._inquest = threading.Lock()  # several threads may find it dead at once, and splats are told once
         self.end: HarnessError | None = None  # what the guest died of; told already
 
     def look(self) -> None:
@@ -35,10 +39,7 @@ class Health:
     def judge(self) -> None:
         """GuestFault if the console shows a splat that was not told before."""
         if splats := self.witness.splats():
-            first = splats[0]
-            more = f" (and {len(splats) - 1} more)" if len(splats) > 1 else ""
-            shown = "".join(f"\n  | {line}" for line in first.lines[:SHOWN])
-            raise self.fault(f"the kernel reported {first.kind}: {first.title}{more}{shown}")
+            raise self.fault(symbols.told(splats, self._vmlinux))
 
     def await_boot(self, greeted: bool, began: float, timeout: float) -> bool:
         """One look at a kernel that is booting; whether it is up. GuestFault if it will not be."""
@@ -54,23 +55,30 @@ class Health:
 
     @contextlib.contextmanager
     def explained(self) -> Iterator[None]:
-        """Gives what ends the channel its cause."""
+        """Gives what ends the channel its cause. A guest that is dead stays so."""
+        if self.end:
+            raise self.end
         try:
-            if self.end:
-                raise self.end
             yield
         except ChannelClosed as error:
             raise self._died() from error
         except GuestFault as error:
-            raise error if error.log else self.fault(error.cause, tail=True) from error
+            self.end = self.end or self.fault(error.cause, tail=True)
+            raise self.end from error
+
+    def hangs(self, cause: str) -> GuestFault:
+        """The same for a guest that is not to be asked again."""
+        self.end = fault = self.fault(cause, tail=True)
+        return fault
 
     def fault(self, cause: str, *, tail: bool = False) -> GuestFault:
         log = self.witness.log
         return GuestFault(cause + (self.witness.tail() if tail else ""), log=log, hint=f"less {log}")
 
     def _died(self, panic: str | None = None) -> HarnessError:
-        self.end = self.end or self._cause_of_death(panic)
-        return self.end
+        with self._inquest:
+            self.end = self.end or self._cause_of_death(panic)
+            return self.end
 
     def _cause_of_death(self, panic: str | None) -> HarnessError:
         log = self.witness.log

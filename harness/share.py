@@ -55,20 +55,23 @@ def shared(guest: Guest, about: About) -> Iterator[None]:
             listener.shutdown(socket.SHUT_RDWR)
 
 
-def find(wanted: About, *, any_size: bool) -> Guest | None:
-    """A running guest of this checkout that is what is wanted; any_size: whatever its memory and processors."""
+def find(wanted: About, vmlinux: Path, *, any_size: bool) -> Guest | None:
+    """A running guest of this checkout that is what is wanted; any_size: whatever its memory and processors.
+
+    vmlinux: of the wanted kernel.
+    """
     for run in sorted(work_dir("run").glob("guest-*")):
         try:
             about = About(**json.loads((run / ABOUT).read_text()))
         except (OSError, ValueError, TypeError):
             continue
         same = (about.kernel, about.topology) == (wanted.kernel, wanted.topology)
-        if same and (any_size or about == wanted) and qemu.live(run) and (guest := _attach(run)):
+        if same and (any_size or about == wanted) and qemu.live(run) and (guest := _attach(run, vmlinux)):
             return guest
     return None
 
 
-def _attach(run: Path) -> Guest | None:
+def _attach(run: Path, vmlinux: Path) -> Guest | None:
     connection = socket.socket(socket.AF_UNIX)
     try:
         with _reachable(run) as place:
@@ -79,7 +82,7 @@ def _attach(run: Path) -> Guest | None:
     channel = Channel(connection)
     with contextlib.suppress(HarnessError):
         if channel.greeted(PATIENCE):
-            return Guest(channel, run / qemu.CONSOLE)
+            return Guest(channel, run / qemu.CONSOLE, vmlinux)
     channel.close()
     return None
 

@@ -78,7 +78,7 @@ def start(built: Kernel, args: argparse.Namespace) -> Guest:
 def _guest(built: Kernel, args: argparse.Namespace) -> Guest:
     any_size = args.memory is None and args.cpus is None
     with _unless_long():
-        return share.find(about(built, args), any_size=any_size) or start(built, args)
+        return share.find(about(built, args), built.vmlinux, any_size=any_size) or start(built, args)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from harness.share import About
 from tests.unit.guest_end import GuestEnd
 
 ABOUT = About("kernel-key", "uma", 1024, 2)
+VMLINUX = Path("/no/vmlinux")  # nothing here prints a splat
 
 
 @pytest.fixture
@@ -35,14 +36,14 @@ def end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GuestEnd]:
     channel = Channel(made.theirs)
     made.hello()
     assert channel.greeted(5)
-    with share.shared(Guest(channel, run.console), ABOUT):
+    with share.shared(Guest(channel, run.console, VMLINUX), ABOUT):
         yield made
     channel.close()
     run.close()
 
 
 def found(wanted: About = ABOUT, *, any_size: bool = True) -> Guest | None:
-    return share.find(wanted, any_size=any_size)
+    return share.find(wanted, VMLINUX, any_size=any_size)
 
 
 def attached() -> Guest:
@@ -144,11 +145,11 @@ def test_what_a_killed_owner_leaves_is_not_taken_for_a_guest(tmp_path: Path, mon
 import os, signal
 from pathlib import Path
 from harness import cache, share
-from tests.unit.test_share import ABOUT, Channel, Guest, GuestEnd, RunDirectory
+from tests.unit.test_share import ABOUT, VMLINUX, Channel, Guest, GuestEnd, RunDirectory
 cache.REPO = Path({str(tmp_path)!r})
 run = RunDirectory()
 run.console.touch()
-with share.shared(Guest(Channel(GuestEnd().theirs), run.console), ABOUT):
+with share.shared(Guest(Channel(GuestEnd().theirs), run.console, VMLINUX), ABOUT):
     os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", program], cwd=REPO).returncode == -signal.SIGKILL
