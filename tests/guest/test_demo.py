@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.guest import Guest
-from harness.initramfs import compile_static
 
 from harness import fleet, kernel, measure
 from harness.cache import REPO
 from harness.errors import LabError
 from harness.fleet import Mode, Pack
+from harness.guest import Guest
+from harness.initramfs import compile_static
 from harness.sessions import Agent
 
 RECORDED = REPO.parent / "shared" / "corpus" / "dev.tar.zst"
