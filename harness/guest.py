@@ -81,8 +81,10 @@ class Guest:
         """Boots the kernel. files: path in the guest -> local file. UsageError: a machine that cannot be."""
         if kernel.arch != "x86":
             raise UsageError(f"the flavour {kernel.flavour} is no kernel that a machine boots (arch {kernel.arch})")
+        memory = named(topology)
+        probed = accel.probe(accel.MACHINE + memory.machine, accel.CPU)
         image = initramfs.build(kernel.headers, files or {})
-        machine = Machine(kernel.image, image, named(topology), memory_mb, cpus, accel.probe(), append)
+        machine = Machine(kernel.image, image, memory, memory_mb, cpus, probed, append)
         began = time.monotonic()
         started = Qemu(machine, qemu.RunDirectory())
         guest = cls(Channel(started.channel), started.run.console, kernel.vmlinux, started)
