@@ -78,6 +78,14 @@ def test_a_sound_kernel_has_none(name: str) -> None:
         ),
         ("hung-task", [f"hung-task:lkdtm_HUNG_TASK/{LKDTM}"]),
         (
+            "kmemleak",
+            [
+                "warning:warn_free_bad_obj/kmem_cache_free/lkdtm_SLAB_FREE_CROSS",
+                *[f"oops:lkdtm_EXEC_KMALLOC/{LKDTM}"] * 3,
+                "kmemleak:kmemleak: N new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+            ],
+        ),
+        (
             "stall",
             [
                 f"rcu-stall:lkdtm_SOFTLOCKUP/{LKDTM}",
