@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from harness import accel, console, proc, progress, symbols
-from harness.cache import locked, log_file, work_dir
+from harness.cache import locked, work_dir
 from harness.errors import GuestFault, LabError, LabTimeout, ToolError
 from harness.kernel import Kernel
+from harness.qemu import RunDirectory
 from harness.ssh import Connection, Place, Refused
 
 BOOT = 180.0  # seconds from QEMU's start to a login; 15 under emulation on an idle machine
@@ -54,15 +55,15 @@ def shell(kernel: Kernel, *, memory_mb: int = 1024, cpus: int = 2) -> int:
 
     The kernel's messages go to a log, not between the person's lines; GuestFault if there was a splat among them.
     """
-    log = log_file("hostroot-shell")
-    argv = command(Machine(kernel, memory_mb, cpus), log)
-    # Not in a session of its own: QEMU has to keep the terminal.
-    with _terminal(), subprocess.Popen(argv, preexec_fn=proc.die_with_parent) as process:
-        try:
-            code = process.wait()
-        finally:
-            process.kill()
-    check(log, kernel)
+    with contextlib.closing(RunDirectory()) as run:
+        argv = command(Machine(kernel, memory_mb, cpus), run.console)
+        # Not in a session of its own: QEMU has to keep the terminal.
+        with _terminal(), subprocess.Popen(argv, preexec_fn=proc.die_with_parent) as process:
+            try:
+                code = process.wait()
+            finally:
+                process.kill()
+        check(run.console, kernel)
     return code
 
 
@@ -90,8 +91,9 @@ def ssh_exec(
 class HostRoot:
     """A running guest with an ssh server on a port of the loopback interface."""
 
-    def __init__(self, kernel: Kernel, process: subprocess.Popen[bytes], place: Place, log: Path) -> None:
-        self._kernel, self._process, self._place, self.log = kernel, process, place, log
+    def __init__(self, kernel: Kernel, process: subprocess.Popen[bytes], place: Place, run: RunDirectory) -> None:
+        self._kernel, self._process, self._place = kernel, process, place
+        self.log, self._said = run.console, run.log
         self._connection: Connection | None = None
 
     def log_in(self) -> bool:
@@ -137,29 +139,28 @@ class HostRoot:
 
     def _ended(self) -> bool:
         self.check()
-        said = _read(_terminal_log(self.log))
+        said = _read(self._said)
         if "Could not set up host forwarding rule" in said:
             return False
         code = self._process.returncode
         if USER_SPACE in _read(self.log):
             raise GuestFault(f"the guest ended while it booted (QEMU: {code})", log=self.log)
-        raise LabError(f"QEMU ended with {code}: {said.strip()[-500:]}", log=_terminal_log(self.log))
+        raise LabError(f"QEMU ended with {code}: {said.strip()[-500:]}", log=self._said)
 
 
 @contextlib.contextmanager
 def start(machine: Machine) -> Iterator[HostRoot]:
-    """A guest that has let us in; it ends with the context. Its console stays in the log directory."""
-    log = log_file(f"hostroot-{os.getpid()}")
-    for _ in range(PORTS):
-        with _shown(log), contextlib.ExitStack() as stack:
-            guest = _launch(machine, log, stack)
-            logged_in = guest.log_in()
-            ending = stack.pop_all()
-        with ending:
-            if logged_in:
-                yield guest
-                return
-    raise LabError(f"{PORTS} free ports were taken by others before QEMU had them", log=_terminal_log(log))
+    """A guest that has let us in; it ends with the context. Its logs stay in its run directory."""
+    with contextlib.closing(RunDirectory()) as run:
+        for _ in range(PORTS):
+            with contextlib.ExitStack() as stack:
+                guest = _launch(machine, run, stack)
+                with _shown(run.console):
+                    logged_in = guest.log_in()
+                if logged_in:
+                    yield guest
+                    return
+        raise LabError(f"{PORTS} free ports were taken by others before QEMU had them", log=run.log)
 
 
 def _shown(log: Path) -> contextlib.AbstractContextManager[object]:
@@ -169,11 +170,11 @@ def _shown(log: Path) -> contextlib.AbstractContextManager[object]:
     return contextlib.nullcontext()
 
 
-def _launch(machine: Machine, log: Path, stack: contextlib.ExitStack) -> HostRoot:
+def _launch(machine: Machine, run: RunDirectory, stack: contextlib.ExitStack) -> HostRoot:
     port = _free_port()
-    argv = command(machine, log, port)
-    log.write_bytes(b"")
-    output = stack.enter_context(_terminal_log(log).open("wb"))
+    argv = command(machine, run.console, port)
+    run.console.write_bytes(b"")
+    output = stack.enter_context(run.log.open("wb"))  # the guest's terminal, and QEMU's own words
     process = subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
@@ -186,7 +187,7 @@ def _launch(machine: Machine, log: Path, stack: contextlib.ExitStack) -> HostRoo
     keys = _home() / ".cache" / "virtme-ng" / ".ssh"
     host_key = keys / "etc" / "ssh" / "ssh_host_ed25519_key.pub"
     place = Place(LOOPBACK, port, "root", keys / "id_virtme", host_key)
-    return HostRoot(machine.kernel, process, place, log)
+    return HostRoot(machine.kernel, process, place, run)
 
 
 def command(machine: Machine, log: Path, ssh_port: int | None = None) -> list[str]:
@@ -218,11 +219,6 @@ def check(log: Path, kernel: Kernel) -> None:
     """GuestFault if the kernel printed a splat."""
     if splats := console.scan(_read(log)):
         raise GuestFault(symbols.told(splats, kernel.vmlinux), log=log, hint=f"less {log}")
-
-
-def _terminal_log(log: Path) -> Path:
-    """The guest's terminal, and QEMU's own words."""
-    return log.with_suffix(".terminal")
 
 
 def _read(log: Path) -> str:
