@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import shlex
 import socket
 import time
@@ -15,9 +14,8 @@ from typing import BinaryIO
 
 import paramiko
 
-from harness.errors import LabError, LabTimeout, UsageError
+from harness.errors import LabError, LabTimeout
 
-DESTINATION = re.compile(r"(?P<user>[\w.-]+)@(?P<host>\[[0-9a-fA-F:]+\]|[\w.-]+)(?::(?P<port>\d{1,5}))?")
 BANNER = 3.0  # seconds for the server's first words
 POLL = 0.02  # seconds between looks at a quiet channel
 DRAIN = 2.0  # seconds that output is waited for after the exit code, if a process left behind keeps the pipe
@@ -33,21 +31,13 @@ class Refused(LabError):
 
 @dataclass(frozen=True)
 class Place:
-    """Where to log in. key: a private key, else the user's own; host_key: the server's public key, else known_hosts."""
+    """Where to log in. key: our private key; host_key: the server's public key, lest somebody else is there."""
 
     host: str
     port: int
     user: str
-    key: Path | None = None
-    host_key: Path | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Place:
-        """USER@HOST[:PORT]; an IPv6 address stands in brackets."""
-        match = DESTINATION.fullmatch(text)
-        if not match:
-            raise UsageError(f"{text!r} is not USER@HOST[:PORT]")
-        return cls(match["host"].strip("[]"), int(match["port"] or 22), match["user"])
+    key: Path
+    host_key: Path
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}:{self.port}"
@@ -65,32 +55,29 @@ class Connection:
         _await_banner(place)
         client = paramiko.SSHClient()
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
-        if place.host_key:
-            kind, encoded = place.host_key.read_text().split()[:2]
-            line = paramiko.hostkeys.HostKeyEntry.from_line(f"[{place.host}]:{place.port} {kind} {encoded}")
-            if line is None or line.key is None:
-                raise LabError(f"{place.host_key} is no public key")
-            client.get_host_keys().add(f"[{place.host}]:{place.port}", kind, line.key)
-        else:
-            client.load_system_host_keys()
+        kind, encoded = place.host_key.read_text().split()[:2]
+        name = f"[{place.host}]:{place.port}"
+        entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{name} {kind} {encoded}")
+        assert entry is not None and entry.key is not None, f"{place.host_key} is no public key"
+        client.get_host_keys().add(name, kind, entry.key)
         try:
             client.connect(
                 place.host,
                 place.port,
                 place.user,
-                key_filename=str(place.key) if place.key else None,
-                allow_agent=not place.key,
-                look_for_keys=not place.key,
+                key_filename=str(place.key),
+                allow_agent=False,
+                look_for_keys=False,
                 timeout=timeout,
                 banner_timeout=BANNER,
                 auth_timeout=ALIVE,
             )
         except (paramiko.AuthenticationException, paramiko.BadHostKeyException) as error:
             client.close()
-            raise LabError(f"{place} does not let us in: {error}", hint=f"ssh -p {place.port} {place.host}") from error
+            raise LabError(f"{place} does not let us in: {error}") from error
         except (OSError, EOFError, paramiko.SSHException) as error:
             client.close()
-            raise Refused(f"{place} does not answer: {error}", hint=f"ssh -p {place.port} {place.host}") from error
+            raise Refused(f"{place} does not answer: {error}") from error
         return cls(client, place)
 
     def __enter__(self) -> Connection:
@@ -156,9 +143,9 @@ def _await_banner(place: Place) -> None:
         with socket.create_connection((place.host, place.port), BANNER) as probe:
             said = probe.recv(4)
     except OSError as error:
-        raise Refused(f"{place} does not answer: {error}", hint=f"ssh -p {place.port} {place.host}") from error
+        raise Refused(f"{place} does not answer: {error}") from error
     if said != b"SSH-":
-        raise Refused(f"no ssh server answers at {place}", hint=f"ssh -p {place.port} {place.host}")
+        raise Refused(f"no ssh server answers at {place}")
 
 
 def _pump(channel: paramiko.Channel, stdout: BinaryIO, stderr: BinaryIO) -> bool:
