@@ -110,10 +110,16 @@ class Person:
 
     def leaves(self) -> int:
         """The exit code of the command, which must end now."""
-        with contextlib.suppress(OSError):
-            while select.select([self._terminal], [], [], 60)[0] and os.read(self._terminal, 65536):
-                pass
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        end = time.monotonic() + 60
+        with contextlib.suppress(OSError):  # the terminal's other end is closed
+            while time.monotonic() < end and select.select([self._terminal], [], [], 60)[0]:
+                self._heard += os.read(self._terminal, 65536)
+        while time.monotonic() < end:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.05)
+        raise AssertionError(f"it did not end: {self._heard!r}")
 
     def close(self) -> None:
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
@@ -143,7 +149,7 @@ def test_a_shell_on_a_terminal_with_job_control(person: Person) -> None:
     assert b"Stopped" in person.hears(PROMPT, 10)
     person.resize(50, 132)
     time.sleep(0.5)
-    person.types(b"kill %1; stty size\n")
+    person.types(b"kill -9 %1; stty size\n")
     person.hears(b"50 132")  # the shell may draw its prompt once more for the new size
     person.hears(PROMPT)
     person.types(b"exit 5\n")
