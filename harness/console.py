@@ -74,11 +74,13 @@ _HEADLINE = re.compile("|".join(f"(?P<k{number}>{HEADLINES[kind]})" for number, 
 CARRIERS = frozenset({"warning", "bug", "oops"})
 CAUSES = frozenset({"refcount", "list-corruption", "slab", "page-table-check", "usercopy", "stack-guard"})
 CONTINUED = frozenset({("bug", "oops"), ("oops", "oops"), ("rcu-stall", "rcu-stall"), ("kmemleak", "kmemleak")})
-ENDS_AT_TASK = frozenset({"lockdep", "atomic", "slab", "bad-page", "hung-task", "soft-lockup"})
+STALLS = frozenset({"hard-lockup", "soft-lockup", "rcu-stall", "workqueue-lockup"})
+ENDS_AT_TASK = frozenset({"lockdep", "atomic", "slab", "bad-page", "hung-task", "soft-lockup", "hard-lockup"})
 
 RULER = re.compile(r"={20,}$")
 CUT_HERE = re.compile(r"-{4,}\[ cut here \]-{4,}$")
 END_TRACE = re.compile(r"---\[ end ")
+BACKTRACE = re.compile(r"NMI backtrace for cpu \d")
 
 FRAME = re.compile(r"(?:RIP: 0010:)?([A-Za-z_][\w.$]{0,120})\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8}(?: |$)")
 SUFFIX = re.compile(r"\.(?:cold|isra|constprop|part|llvm|lto_priv)\b.*")
@@ -208,6 +210,8 @@ class _Reader:
             if not (current and _continues(current, kind, line.text)):
                 self._begin(line, kind)
                 return
+        if not current and BACKTRACE.match(line.text):
+            current = self._asked(line.caller)
         if current:
             self._append(current, line)
         elif line.caller in self.before or CUT_HERE.match(line.text) or RULER.match(line.text):
@@ -217,6 +221,14 @@ class _Reader:
         lines = [*self.before.pop(line.caller, []), line.text]
         self.open[line.caller] = _Open(kind, line.text, lines, line.stamp)
         self.order.append(self.open[line.caller])
+
+    def _asked(self, caller: str) -> _Open | None:
+        """The stall that another processor reports: this one was asked for its stack, which belongs there."""
+        latest = self.order[-1] if self.order else None
+        if latest and latest.kind in STALLS and any(one is latest for one in self.open.values()):
+            self.open[caller] = latest
+            return latest
+        return None
 
     def _append(self, current: _Open, line: _Line) -> None:
         if CUT_HERE.match(line.text):

@@ -93,6 +93,17 @@ def test_a_sound_kernel_has_none(name: str) -> None:
                 "workqueue-lockup:BUG: workqueue lockup - pool cpus=N node=N flags=N nice=N stuck for Ns!",
             ],
         ),
+        ("soft-lockup", [f"soft-lockup:lkdtm_SOFTLOCKUP/{LKDTM}"] * 2),
+        ("hard-lockup", [f"hard-lockup:lkdtm_HARDLOCKUP/{LKDTM}"] * 3),
+        (
+            "stack-guard",
+            [
+                f"kasan:lkdtm_STACK_GUARD_PAGE_LEADING/{LKDTM}",
+                f"stack-guard:lkdtm_STACK_GUARD_PAGE_LEADING/{LKDTM}",
+                "stack-guard:recursive_loop",
+                "panic:Kernel panic - not syncing: Fatal exception in interrupt",
+            ],
+        ),
         (
             "lockdep",
             [
