@@ -20,7 +20,7 @@ from harness.errors import LabTimeout, ToolError
 
 QEMU = "qemu-system-x86_64"
 MACHINE = "q35"
-CPU = "max"
+CPU = "max,la57=off"
 SOURCE = Path(__file__).parent / "accel" / "longmode.S"
 KVM = Path("/dev/kvm")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from harness import initramfs, ktap, listing
+from harness import initramfs, kconfig, ktap, listing
 from harness.cache import log_file
 from harness.errors import BuildError, GuestFault, HarnessError, LabError, LabTimeout, TestsFailed, ToolError
 from harness.guest import Guest
-from harness.kernel import Kernel
+from harness.kernel import Kernel, flavours
 from harness.kernel_tests import Run
 from harness.ktap_report import Report
 
@@ -17,6 +17,8 @@ SUITE = Path("tools/testing/selftests/agent_mem")
 MEMORY_MB = 1024
 TIMEOUT = 900.0  # seconds for one program; kselftest_harness.h ends a test that hangs after its own time
 MAX_OUTPUT = 8 << 20  # bytes
+# Programs that have nothing to do in a kernel without an option: there they are not run, so none of their tests skips.
+NEEDS = {"failnth_test": "FAULT_INJECTION"}
 KMEMLEAK = "/sys/kernel/debug/kmemleak"
 LEAK = 4000  # characters of kmemleak's report in a failure
 
@@ -28,6 +30,12 @@ def programs(tree: Path) -> list[Path]:
     if not found:
         raise LabError(f"no selftest is found in {tree / SUITE}", hint="harness apply")
     return found
+
+
+def suits(source: Path, flavour: str) -> bool:
+    """Whether the flavour asks for the option without which the program could only skip."""
+    needed = NEEDS.get(source.stem)
+    return needed is None or needed in {request.name for request in kconfig.read(flavours()[flavour].fragments)}
 
 
 def listed(source: Path) -> list[str]:
