@@ -117,6 +117,9 @@ def build_tree(source: Path, flavour: Flavour, *, strict: bool = True) -> Kernel
             _room()
             todo.log.write_bytes(b"")
             _compile(todo, strict, under_way.update)
+            if git.content_id(source) != todo.content:
+                cause = f"{source} was changed while it was compiled: what came out is no one state of it"
+                raise LabError(cause, log=todo.log, hint="the same command again")
             _keep(todo)
     prune()
     kept = _find(todo)

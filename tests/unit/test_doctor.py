@@ -121,6 +121,7 @@ def findings(name: str, found: list[doctor.Finding]) -> list[doctor.Finding]:
 
 def test_too_little_disk_and_memory_name_a_cure(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "DISK_CACHE", 1 << 60)
+    monkeypatch.setattr(doctor, "DISK_WORK", 1)
     monkeypatch.setattr(doctor, "MEMORY", 1 << 60)
     cache, work = doctor.disk()
     assert (cache.state, work.state) == ("bad", "good")

@@ -65,6 +65,16 @@ def test_a_compile_error_is_quoted_and_nothing_is_kept(laboratory: Laboratory) -
     assert not list((laboratory.cache / "kernels").glob("*"))
 
 
+def test_tree_that_changes_under_the_compiler_is_not_kept(laboratory: Laboratory) -> None:
+    makefile = laboratory.base / "Makefile"
+    edits = "gcc -c -o $(O)/vmlinux mm/one.c; echo 'int two = 3;' > mm/two.c"
+    makefile.write_text(makefile.read_text().replace("gcc -c -o $(O)/vmlinux mm/one.c", edits))
+    with pytest.raises(LabError, match="was changed while it was compiled"):
+        build(laboratory)
+    assert not list((laboratory.cache / "kernels").glob("*"))
+    assert build(laboratory).cached is False, "the second time it stays as it is"
+
+
 def test_a_full_disk_is_not_the_kernels_fault(laboratory: Laboratory) -> None:
     makefile = laboratory.base / "Makefile"
     full = "gcc -c -o /dev/full mm/one.c; cat mm/one.c > /dev/full"
