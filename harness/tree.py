@@ -86,7 +86,10 @@ def apply_variant(*, update: Update = SILENT, patches: Path = PATCHES) -> Applie
             git.git(below.tree, "worktree", "prune")
             git.git(below.tree, "worktree", "add", "--quiet", "--force", "--detach", str(tree), below.commit)
         _recover(tree)
-        if git.commit_of(tree, f"{VARIANT}") and git.line(tree, "merge-base", VARIANT, BRANCH) == below.commit:
+        made = git.commit_of(tree, VARIANT)
+        # The branch may be there without a tree that is at it: made anew, or left at something else.
+        at_it = made and made == git.commit_of(tree, "HEAD")
+        if at_it and git.line(tree, "merge-base", VARIANT, BRANCH) == below.commit:
             rendered = _render_variant(tree)
             if not series.compare(rendered, patches / "optional") and git.is_clean(tree):
                 return Applied(tree, git.line(tree, "rev-parse", "HEAD"), len(optional), changed=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,6 +129,9 @@ def test_the_variant_stands_on_the_series_and_follows_it(laboratory: Laboratory)
     assert (made.tree / "include" / "agent.h").read_text() == "#define AGENT 450\n"
     assert (laboratory.tree / "include" / "agent.h").read_text() == "#define AGENT 1\n"
     assert not tree.apply_variant(patches=laboratory.patches).changed
+    shutil.rmtree(made.tree)  # the branch is still there
+    again = tree.apply_variant(patches=laboratory.patches)
+    assert (again.tree / "include" / "agent.h").read_text() == "#define AGENT 450\n"
     laboratory.commit(laboratory.tree, "mm/one.c", "int one = 11;\n", "mm: one")
     followed = tree.apply_variant(patches=laboratory.patches)
     assert followed.changed
