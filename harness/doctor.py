@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness import apt, proc
+from harness import apt, logs, proc
 from harness.cache import REPO, cache_dir, log_file, work_dir
 from harness.errors import HarnessError, LabError
 from harness.pin import read_pin
@@ -65,8 +65,7 @@ def examine(update: Update) -> list[Finding]:
 
 def fix() -> None:
     """Installs the missing system packages: the same script that ./lab runs first."""
-    log = log_file("doctor")
-    log.write_bytes(b"")
+    log = logs.fresh(log_file("doctor"))
     code = proc.run_logged(["sh", str(PACKAGES), "install"], log, timeout=3600)
     if code != 0:
         last = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("error:")]
@@ -156,8 +155,7 @@ def mirror() -> Iterator[Finding]:
     if not apt.available():
         yield Finding("Debian mirror", state, "this machine has no apt-get", apt.NEXT)
         return
-    log = log_file("doctor-mirror")
-    log.write_bytes(b"")
+    log = logs.fresh(log_file("doctor-mirror"))
     try:
         with apt.PrivateApt(cache_dir() / "apt", apt.machine_archive(), pin.debian.suites, log) as private:
             private.refresh(lambda _: None)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness import git, kernel, proc, series, tree
+from harness import git, kernel, logs, proc, series, tree
 from harness.cache import REPO, locked, log_file, work_dir
 from harness.errors import ApplyError, BuildError, ConfigError, UsageError
 from harness.pin import PATCHES
@@ -202,7 +202,7 @@ class Runner:
     def _made(self, gate: Gate, items: list[str], update: Update) -> list[str]:
         flavour = kernel.flavours()[gate.flavour]
         plan = kernel.plan(self._tree, flavour, log_file(f"check-{gate.name}"))
-        plan.log.write_bytes(b"")
+        logs.fresh(plan.log)
         kernel.configure(plan)
         failed = []
         try:

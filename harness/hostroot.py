@@ -31,12 +31,16 @@ from harness.ssh import Connection, Place, Refused
 BOOT = 180.0  # seconds from QEMU's start to a login; 15 under emulation on an idle machine
 RETRY = 0.3  # seconds between attempts to log in
 PORTS = 5  # free ports tried: another process may take one before QEMU does
+LOGINS = 2  # guests booted until one lets us in; a kernel that does not get to user space is told at once
 USER_SPACE = "virtme-ng-init:"  # the first words from user space
 # vng's place for kernel messages is a virtio console, which misses the first second of the boot. A second serial port
 # misses nothing, and works in a panic.
 THEIRS, OURS = "console=hvc0", "console=ttyS1,115200"
 # quiet is vng's idea; panic=-1 with QEMU's -no-reboot: a panic is the end, not the begin of another boot.
-APPEND = "ignore_loglevel panic=-1 printk.devkmsg=on"
+APPEND = "ignore_loglevel panic=-1 printk.devkmsg=on random.trust_cpu=on tsc=reliable"
+# The address that QEMU's user network forwards to. vng has a DHCP client put it on eth0, which udev may rename
+# between the client's steps: then the guest has no network. The kernel is done before either starts.
+DHCP, ADDRESS = "virtme.dhcp", "ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:off"
 READ = 8 << 20  # bytes of a console that are looked at, from its end
 LOOPBACK = "127.0.0.1"
 
@@ -151,16 +155,29 @@ class HostRoot:
 @contextlib.contextmanager
 def start(machine: Machine) -> Iterator[HostRoot]:
     """A guest that has let us in; it ends with the context. Its logs stay in its run directory."""
-    with contextlib.closing(RunDirectory()) as run:
-        for _ in range(PORTS):
-            with contextlib.ExitStack() as stack:
-                guest = _launch(machine, run, stack)
+    with contextlib.closing(RunDirectory()) as run, contextlib.ExitStack() as stack:
+        yield _let_in(machine, run, stack)
+
+
+def _let_in(machine: Machine, run: RunDirectory, stack: contextlib.ExitStack) -> HostRoot:
+    """Boots until a guest has its port and lets us in; `stack` ends that guest."""
+    ports, logins = PORTS, LOGINS
+    while ports:
+        with contextlib.ExitStack() as attempt:
+            guest = _launch(machine, run, attempt)
+            try:
                 with _shown(run.console):
                     logged_in = guest.log_in()
-                if logged_in:
-                    yield guest
-                    return
-        raise LabError(f"{PORTS} free ports were taken by others before QEMU had them", log=run.log)
+            except LabTimeout:
+                logins -= 1
+                if not logins:
+                    raise
+                continue
+            if logged_in:
+                stack.enter_context(attempt.pop_all())
+                return guest
+            ports -= 1
+    raise LabError(f"{PORTS} free ports were taken by others before QEMU had them", log=run.log)
 
 
 def _shown(log: Path) -> contextlib.AbstractContextManager[object]:
@@ -206,13 +223,16 @@ def command(machine: Machine, log: Path, ssh_port: int | None = None) -> list[st
 
 
 def _ours(said: str, log: Path) -> list[str]:
-    """vng's command with our console, and an end instead of a reboot."""
+    """vng's command with our console, processor and address, and an end instead of a reboot."""
     argv = shlex.split(next((line for line in said.splitlines() if " -append " in line), ""))
     if not any(THEIRS in argument for argument in argv):
         raise ToolError(f"vng --dry-run says nothing we know: {said.strip()[-300:]}", hint="./lab doctor --fix")
     chardev = f"file,id=kernel-log,path={str(log).replace(',', ',,')}"
     serial = ["-chardev", chardev, "-serial", "chardev:kernel-log"]
-    return [*(argument.replace(THEIRS, OURS) for argument in argv), *serial, "-no-reboot"]
+    swapped = {THEIRS: OURS, DHCP: ADDRESS}
+    for theirs, ours in swapped.items():
+        argv = [argument.replace(theirs, ours) for argument in argv]
+    return [*(accel.CPU if argument == "max" else argument for argument in argv), *serial, "-no-reboot"]
 
 
 def check(log: Path, kernel: Kernel) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import git, kconfig, proc, tree
+from harness import git, kconfig, logs, proc, tree
 from harness.cache import cache_dir, locked, log_file, new_dir
 from harness.errors import BuildError, LabError, UsageError
 from harness.progress import Update, step
@@ -115,7 +115,7 @@ def build_tree(source: Path, flavour: Flavour, *, strict: bool = True) -> Kernel
             return found
         with step(f"build {flavour.name}", todo.log) as under_way, locked(f"build-{flavour.name}", shared=False):
             _room()
-            todo.log.write_bytes(b"")
+            logs.fresh(todo.log)
             _compile(todo, strict, under_way.update)
             if git.content_id(source) != todo.content:
                 cause = f"{source} was changed while it was compiled: what came out is no one state of it"

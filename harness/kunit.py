@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from harness import console, ktap, listing, proc
+from harness import console, ktap, listing, logs, proc
 from harness.cache import locked, log_file, work_dir
 from harness.errors import GuestFault, LabError, LabTimeout
 from harness.kernel import Kernel
@@ -30,7 +30,7 @@ def run(kernel: Kernel) -> Run:
     """Runs the suites that are built in. A kernel that crashed, hung or complained is the run's trouble."""
     log = log_file("kunit")
     with locked("kunit", shared=False), tempfile.TemporaryDirectory(dir=work_dir("run")) as scratch:
-        log.write_bytes(b"")
+        logs.fresh(log)
         trouble = _run(kernel, Path(scratch), log)
         text = log.read_text(errors="replace")
     # What the kernel said is a better reason than how its process ended.

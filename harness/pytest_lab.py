@@ -18,13 +18,14 @@ from typing import Any
 
 import pytest
 
-from harness import git, kernel, tree
+from harness import git, kernel, logs, tree
 from harness.cache import REPO, new_file, sha256_file
 from harness.errors import EXIT_KERNEL, EXIT_LAB, EXIT_TESTS_FAILED, HarnessError, KernelError, TestsFailed
 from harness.kernel import Kernel
 from harness.progress import step
 
 MESSAGE = 2000  # characters of a failure's message in the outcome; the whole is in the JUnit file
+LAST = 40  # lines of the log that are shown with a failure
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -131,7 +132,9 @@ def _kernels_of(item: pytest.Item) -> list[str]:
 
 def _told(error: HarnessError) -> str:
     log = f"\nlog: {error.log}" if error.log else ""
-    return error.cause + log + (f"\nnext: {error.hint}" if error.hint else "")
+    # The log is gone with the machine that the tests ran on; its end often says enough.
+    last = "".join(f"\n  | {line}" for line in logs.tail(error.log, LAST)) if error.log else ""
+    return error.cause + log + last + (f"\nnext: {error.hint}" if error.hint else "")
 
 
 def blame(error: BaseException, collecting: bool) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from harness import accel, proc
+from harness import accel, logs, proc
 from harness.accel import Accel
 from harness.cache import work_dir
 from harness.errors import LabError, ToolError, UsageError
@@ -124,6 +124,7 @@ def _prune(runs: Path) -> None:
             found.append((run.stat().st_mtime, run))
     gone = [run for _, run in sorted(found, reverse=True) if not live(run)]
     for run in gone[KEPT:]:
+        logs.store(run / CONSOLE, run.name)
         shutil.rmtree(run, ignore_errors=True)
 
 

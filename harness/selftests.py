@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from harness import initramfs, kconfig, ktap, listing
+from harness import initramfs, kconfig, ktap, listing, logs
 from harness.cache import log_file
 from harness.errors import BuildError, GuestFault, HarnessError, LabError, LabTimeout, TestsFailed, ToolError
 from harness.guest import Guest
@@ -69,7 +69,7 @@ class Selftests:
             program = build(source, self.kernel)
             log = log_file(f"selftest-{self.kernel.flavour}-{source.stem}")
             output, ended = self._output(program)
-            log.write_bytes(output)
+            logs.fresh(log).write_bytes(output)
             report = ktap.parse(output.decode(errors="replace"))
             trouble = ended if isinstance(ended, HarnessError) else _unexplained(source.stem, ended, report)
             self._runs[source] = Run(source.stem, self.kernel, report, log, trouble)

@@ -12,7 +12,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import apt, git, kernel_org, proc
+from harness import apt, git, kernel_org, logs, proc
 from harness.cache import cache_dir, locked, log_file, new_dir, new_file, sha256_file, work_dir
 from harness.errors import HarnessError, LabError, UsageError
 from harness.pin import Pin, read_pin
@@ -109,7 +109,7 @@ def _get(source: str | None, update: Update) -> Base:
 def _from_debian(pin: Pin, update: Update) -> Tarball:
     if not apt.available():
         raise LabError("this machine has no apt-get", hint=NEXT)
-    log = _fresh_log("fetch-debian")
+    log = logs.fresh(log_file("fetch-debian"))
     archive = apt.machine_archive()
     with apt.PrivateApt(cache_dir() / "apt", archive, pin.debian.suites, log) as private:
         update("reading the index of the Debian mirror")
@@ -239,7 +239,7 @@ def _room_for(target: Path) -> None:
 
 
 def _unpack(tarball: Path, into: Path, update: Update) -> None:
-    log = _fresh_log("fetch-unpack")
+    log = logs.fresh(log_file("fetch-unpack"))
     files = 0
 
     def line(_: str) -> None:
@@ -281,9 +281,3 @@ def _fits(version: str, origin: str, pin: Pin) -> None:
 
 def _note(version: str, pin: Pin) -> str:
     return "" if version == pin.version else f"Linux {version} in place of the pinned {pin.version}"
-
-
-def _fresh_log(name: str) -> Path:
-    log = log_file(name)
-    log.write_bytes(b"")
-    return log

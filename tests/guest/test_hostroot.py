@@ -74,6 +74,14 @@ def test_a_sound_guest_has_no_splat(guest: HostRoot) -> None:
     guest.check()
 
 
+def test_its_address_is_there_before_anything_can_rename_the_device(guest: HostRoot) -> None:
+    code, out, _ = run(guest, "ip", "-oneline", "-4", "address", "show", "scope", "global")
+    assert code == 0 and out.count(b"inet 10.0.2.15/24") == 1, out
+    text = guest.log.read_text(errors="replace")
+    assert "udhcpc" not in text
+    assert text.index("IP-Config: Complete") < text.index("virtme-ng-init:")
+
+
 def test_no_key_gets_into_the_users_home(guest: HostRoot) -> None:
     keys = REPO / ".work" / "run" / "hostroot" / ".cache" / "virtme-ng" / ".ssh"
     assert (keys / "id_virtme").stat().st_mode & 0o077 == 0
