@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness import git, kernel, logs, proc, series, tree
+from harness import git, kbuild, kernel, logs, proc, series, tree
 from harness.cache import REPO, locked, log_file, work_dir
 from harness.errors import ApplyError, BuildError, ConfigError, UsageError
 from harness.pin import PATCHES
@@ -23,7 +23,8 @@ from harness.progress import Update
 GATES = REPO / "ci" / "gates"
 CHECKED = "agent_mem-check"  # branch of the worktree in which gates run
 COMPILED = ("mm/", "drivers/", "lib/", "fs/")  # where the series' objects come from
-Over = Literal["patch", "source", "added", "object", "kunit"]
+HOOKED = (*COMPILED, "kernel/")  # where it changes what is there
+Over = Literal["patch", "source", "added", "object", "changed", "kunit"]
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def applies(update: Update) -> Verdict:
 def each_patch(update: Update) -> Iterator[Verdict]:
     """Builds the lab kernel after every commit of the series, the oldest first."""
     main, aside = tree.main_tree(), check_tree()
-    flavour = kernel.flavours()["lab"]
+    flavour = kbuild.flavours()["lab"]
     for number, commit in enumerate(tree.commits(main), start=1):
         subject = git.line(main, "log", "-1", "--format=%s", commit)
         update(subject)
@@ -180,11 +181,14 @@ class Runner:
             return [str(path) for name in ("fixes", ".", "optional") for path in series.files(PATCHES / name)]
         base = git.line(self._tree, "rev-parse", tree.BASE)
         added = git.line(self._tree, "diff", "--diff-filter=A", "--name-only", base, "HEAD").splitlines()
+        changed = git.line(self._tree, "diff", "--diff-filter=M", "--name-only", base, "HEAD").splitlines()
+        hooked = [name for name in changed if name.endswith(".c") and name.startswith(HOOKED)]
         kernel_code = [name for name in added if name.endswith(".c") and name.startswith(COMPILED)]
         choices: dict[Over, Callable[[], list[str]]] = {
             "added": lambda: added,
             "source": lambda: [name for name in added if name.endswith((".c", ".h")) and not name.startswith("tools/")],
             "object": lambda: [f"{name[:-2]}.o" for name in kernel_code if not name.endswith("_kunit.c")],
+            "changed": lambda: [f"{name[:-2]}.o" for name in hooked],
             "kunit": lambda: [f"{name[:-2]}.o" for name in kernel_code if name.endswith("_kunit.c")],
         }
         return choices[over]()
@@ -200,13 +204,13 @@ class Runner:
         return complaints
 
     def _made(self, gate: Gate, items: list[str], update: Update) -> list[str]:
-        flavour = kernel.flavours()[gate.flavour]
-        plan = kernel.plan(self._tree, flavour, log_file(f"check-{gate.name}"))
+        flavour = kbuild.flavours()[gate.flavour]
+        plan = kbuild.plan(self._tree, flavour, log_file(f"check-{gate.name}"))
         logs.fresh(plan.log)
-        kernel.configure(plan)
+        kbuild.configure(plan)
         failed = []
         try:
-            kernel.make(plan, [*gate.make, *items], update)
+            kbuild.make(plan, [*gate.make, *items], update)
         except BuildError as error:
             failed = [f"{error.cause} (log: {error.log})"]
         said = plan.log.read_text(errors="replace")

@@ -9,7 +9,8 @@ from harness import initramfs, kconfig, ktap, listing, logs
 from harness.cache import log_file
 from harness.errors import BuildError, GuestFault, HarnessError, LabError, LabTimeout, TestsFailed, ToolError
 from harness.guest import Guest
-from harness.kernel import Kernel, flavours
+from harness.kbuild import flavours
+from harness.kernel import Kernel
 from harness.kernel_tests import Run
 from harness.ktap_report import Report
 
@@ -78,7 +79,7 @@ class Selftests:
     def check_leaks(self) -> None:
         """GuestFault if kmemleak finds what the programs run so far left behind. Two scans: one alone is not sure."""
         script = f"echo scan > {KMEMLEAK} && echo scan > {KMEMLEAK} && cat {KMEMLEAK}"
-        guest = self._running()
+        guest = self.running()
         done = guest.run(["sh", "-c", script], timeout=TIMEOUT)
         if done.code != 0:
             said = done.stderr.decode(errors="replace").strip()[:300]
@@ -88,19 +89,20 @@ class Selftests:
                 guest.check()
             raise GuestFault(f"kmemleak found a leak:\n{report[:LEAK]}", log=guest.console)
 
+    def running(self) -> Guest:
+        """The guest that the programs share, booted if need be."""
+        if self._guest is None:
+            self._guest = Guest.start(self.kernel, topology=self._topology, memory_mb=MEMORY_MB, cpus=2)
+        return self._guest
+
     def close(self) -> None:
         guest, self._guest = self._guest, None
         if guest:
             guest.__exit__(None, None, None)
 
-    def _running(self) -> Guest:
-        if self._guest is None:
-            self._guest = Guest.start(self.kernel, topology=self._topology, memory_mb=MEMORY_MB, cpus=2)
-        return self._guest
-
     def _output(self, program: Path) -> tuple[bytes, int | HarnessError]:
         """What the program printed, stdout and stderr in their order, and its exit code or why it has none."""
-        guest = self._running()
+        guest = self.running()
         kept = _Kept()
         place = f"/tmp/{program.name}"
         try:

@@ -103,14 +103,14 @@ def _rows(dwarf: Any, unit: Any) -> list[Row]:
     program = dwarf.line_program_for_CU(unit)
     if program is None:
         return []
-    names = _files(program)
+    names = files(program)
     states = [entry.state for entry in program.get_entries() if entry.state is not None]
     rows = [Row(state.address, names.get(state.file, "?"), state.line, state.end_sequence) for state in states]
     # Where one sequence ends and the next begins at the same address, the beginning counts.
     return sorted(rows, key=lambda row: (row.address, not row.end))
 
 
-def _files(program: Any) -> dict[int, str]:
+def files(program: Any) -> dict[int, str]:
     """File number -> path from the top of the kernel's tree. DWARF 5 counts files from 0, earlier ones from 1."""
     header = program.header
     directories = [path.decode(errors="replace") for path in header["include_directory"]]

@@ -6,14 +6,14 @@ import argparse
 import json
 import time
 
-from harness import kernel
+from harness import kbuild, kernel
 from harness.progress import say
 
 SUMMARY = "configure and compile the kernel"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    listed = "; ".join(f"{one.name}: {one.summary}" for one in kernel.flavours().values())
+    listed = "; ".join(f"{one.name}: {one.summary}" for one in kbuild.flavours().values())
     parser.add_argument("--flavour", default="lab", metavar="F", help=f"which kernel (default lab). {listed}")
     parser.add_argument("--json", action="store_true", help="print image, vmlinux, config, tree and more as JSON")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import kconfig, kernel
+from harness import kbuild, kconfig
 from harness.errors import ConfigError, UsageError
 from tests.unit.laboratory import Laboratory
 
@@ -61,7 +61,7 @@ def test_the_text_of_a_configuration_does_not_depend_on_order() -> None:
 
 def test_every_flavour_reads_and_no_fragment_contradicts_another() -> None:
     used = set[str]()
-    for flavour in kernel.flavours().values():
+    for flavour in kbuild.flavours().values():
         assert kconfig.read(flavour.fragments)
         used.update(flavour.fragments)
     assert used == {path.stem for path in kconfig.KCONFIG.glob("*.config")}

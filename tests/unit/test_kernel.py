@@ -8,11 +8,11 @@ import os
 
 import pytest
 
-from harness import git, kernel
+from harness import git, kbuild, kernel
 from harness.errors import BuildError, ConfigError, LabError, UsageError
 from tests.unit.laboratory import Laboratory
 
-FLAVOUR = kernel.Flavour("lab", "a test's", "x86", ())
+FLAVOUR = kbuild.Flavour("lab", "a test's", "x86", ())
 
 
 def build(laboratory: Laboratory) -> kernel.Kernel:
@@ -49,9 +49,9 @@ def test_equal_content_is_one_kernel_in_any_place(laboratory: Laboratory) -> Non
 
 def test_options_and_flavour_are_in_the_key(laboratory: Laboratory) -> None:
     log = laboratory.repo / "log"
-    plain = kernel.plan(laboratory.base, FLAVOUR, log)
-    other = kernel.plan(laboratory.base, dataclasses.replace(FLAVOUR, name="debug"), log)
-    base = kernel.plan(laboratory.base, dataclasses.replace(FLAVOUR, fragments=("base",)), log)
+    plain = kbuild.plan(laboratory.base, FLAVOUR, log)
+    other = kbuild.plan(laboratory.base, dataclasses.replace(FLAVOUR, name="debug"), log)
+    base = kbuild.plan(laboratory.base, dataclasses.replace(FLAVOUR, fragments=("base",)), log)
     assert len({plain.key, other.key, base.key}) == 3
 
 
