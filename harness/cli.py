@@ -22,6 +22,7 @@ VERBS = {
     "boot": "boot it and give a shell",
     "exec": "run one command in a guest, its exit code passed through",
     "test": "run the tests",
+    "calls": "random calls against a model of the contract",
     "demo": "the main job: a fleet of agents, before and after",
     "check": "the gates a series passes before it is mailed",
     "export": "write the tree's commits back to patches/",
