@@ -120,7 +120,8 @@ def make_command(plan: Plan) -> list[str]:
 
 
 def profiled(plan: Plan) -> list[Path]:
-    return sorted(plan.tree.glob(plan.flavour.profiled)) if plan.flavour.profiled else []
+    found = plan.tree.glob(plan.flavour.profiled) if plan.flavour.profiled else ()
+    return sorted(source for source in found if not source.name.endswith("_kunit.c"))
 
 
 def configure(plan: Plan, strict: bool = True) -> Path:
