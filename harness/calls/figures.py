@@ -117,13 +117,13 @@ def _resident(objects: list[Object] | set[Object]) -> Figures:
 
 def _of_object(world: World, process: Process, of: Object) -> Figures:
     domain = world.domains[process.effective]
-    hottest = min((agent.holds[of].temperature for agent in of.holders), default=Temperature.HOT)
-    holders = sum(agent.domain is domain for agent in of.holders)
+    ours = [agent.holds[of].temperature for agent in of.holders if agent.domain is domain]
+    holders = len(ours)
     figures: Figures = {
         "size": SMU_SIZE,
         "type": of.type,
         "flags": of.flags,
-        "temperature": hottest if holders else range(Temperature.HOT, hottest + 1),
+        "temperature": min(ours, default=Temperature.HOT),
         "length": of.length,
         **_resident([of]),
         "idle": range(MAX_IDLE),

@@ -78,14 +78,16 @@ def _name(call: Mark) -> bytes:
 
 
 def _foreign(world: World, process: Process, file: File) -> bool:
-    """To whom a file was passed from another domain may read, not rule."""
+    """A file that was passed from another domain can be read and brought in, not marked."""
     return file.agent is None or file.agent.domain is not world.domains[process.effective]
 
 
 def _on_object(world: World, process: Process, file: File, how: Mark) -> set[int]:
     wrong = {errno.EINVAL} if how.valid & ~OF_SMU else set()
     only_hot = how.valid == Valid.TEMPERATURE and how.temperature == Temperature.HOT
-    if _foreign(world, process, file) and not only_hot:
+    assert file.object is not None
+    claimed = file.object.home is not world.domains[process.effective]
+    if (_foreign(world, process, file) and not only_hot) or (how.valid & Valid.NODE and claimed):
         wrong.add(errno.EPERM)
     return wrong
 
