@@ -23,6 +23,7 @@ VERBS = {
     "exec": "run one command in a guest, its exit code passed through",
     "test": "run the tests",
     "demo": "the main job: a fleet of agents, before and after",
+    "bench": "what the calls cost, and what another domain can time",
     "check": "the gates a series passes before it is mailed",
     "export": "write the tree's commits back to patches/",
     "clean": "remove what can be made again",
