@@ -62,6 +62,7 @@ def arguments(machine: Machine, console: Path, channel: int) -> list[str]:
     """QEMU's command line. console: where the serial line goes; channel: a connected socket, for the control port."""
     return [
         accel.QEMU,
+        *("-name", "guest,debug-threads=on"),  # threads have names, so that a processor's can be found
         *("-machine", accel.MACHINE + machine.topology.machine),
         *("-accel", machine.accel.name),
         *(("-icount", "shift=0") if machine.counted else ()),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from harness.bench import program, rows, stats
+from harness.bench import parallel, program, rows, stats
 from harness.bench.program import Machine, Output
 from harness.bench.rows import Row
 from harness.errors import UsageError
@@ -25,7 +25,7 @@ TIMED_MB = 1024
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured. alloc and fault: (bytes, repeats); parallel: (milliseconds, rounds)."""
+    """How much is measured. alloc, fault, read: (bytes, repeats); parallel: (milliseconds, rounds)."""
 
     objects: tuple[int, int]
     samples: int
@@ -47,7 +47,7 @@ FULL = Scale(
     alloc=((4 * KB, 400), (64 * KB, 100), (MB, 21), (50 * MB, 3)),
     fault=((4 * KB, 400), (64 * KB, 400), (MB, 100), (16 * MB, 11)),
     read=(4 * MB, 401),
-    parallel=(60, 60),
+    parallel=(400, 15),
     slab=20_000,
 )
 QUICK = Scale(
@@ -56,7 +56,7 @@ QUICK = Scale(
     alloc=((4 * KB, 60), (64 * KB, 11), (MB, 3)),
     fault=((4 * KB, 60), (MB, 11)),
     read=(MB, 101),
-    parallel=(30, 10),
+    parallel=(100, 3),
     slab=5_000,
 )
 
@@ -95,7 +95,7 @@ def measure(built: Kernel, scale: Scale, topology: str, update: Update = lambda 
     update("boot, two processors")
     with Guest.start(built, topology=topology, memory_mb=TIMED_MB, cpus=2, files=files) as guest:
         update("two processors")
-        together = program.run(guest, "parallel", *scale.parallel)
+        together = parallel.measure(guest, *scale.parallel)
         update("reading")
         timed = program.run(guest, "read", *scale.read)
     attach = {count: counted[f"attach {count}"] for count in scale.objects}

@@ -63,26 +63,16 @@ class Slab:
         return self.bytes / self.count
 
 
-@dataclass(frozen=True)
-class Round:
-    """Operations done in one time span: by each of two processes alone, then by both at once."""
-
-    alone: tuple[int, int]
-    together: tuple[int, int]
-
-    @property
-    def scaling(self) -> float:
-        """How many times as much both do as one of them."""
-        return sum(self.together) / (sum(self.alone) / 2)
-
-
 @dataclass
 class Output:
-    """All that one run has measured. series: ticks of the guest's time stamp counter, by name."""
+    """All that one run has measured. series: ticks of the guest's time stamp counter, by name.
+
+    work: operations that each of two processors has done.
+    """
 
     series: dict[str, tuple[int, ...]] = field(default_factory=dict)
     slabs: dict[str, Slab] = field(default_factory=dict)
-    rounds: dict[str, list[Round]] = field(default_factory=dict)
+    work: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def median(self, name: str) -> float:
         return stats.quantile(self.series[name], 0.5)
@@ -143,16 +133,15 @@ def _slab(output: Output, name: str, event: dict[str, Any]) -> None:
     output.slabs[name] = Slab(_figure(event["count"], least=1), *figures)
 
 
-def _round(output: Output, name: str, event: dict[str, Any]) -> None:
-    (first, second), (third, fourth) = event["alone"], event["together"]
-    alone = _figure(first, least=1), _figure(second, least=1)
-    output.rounds.setdefault(name, []).append(Round(alone, (_figure(third), _figure(fourth))))
+def _work(output: Output, name: str, event: dict[str, Any]) -> None:
+    first, second = event["done"]
+    output.work[name] = _figure(first), _figure(second)
 
 
 READERS: dict[str, Callable[[Output, str, dict[str, Any]], None]] = {
     "series": _series,
     "slab": _slab,
-    "parallel": _round,
+    "work": _work,
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.bench import stats
+from harness.bench.parallel import Round
 from harness.bench.program import Clock, Output
 
 PAGE = 4096
@@ -139,18 +140,25 @@ def fault(clock: Clock, outputs: Mapping[int, Output]) -> list[Row]:
     return rows
 
 
-def parallel(output: Output) -> list[Row]:
-    """Two processors. What computing alone gains from a second one is what the machine below has to give."""
-    scaling = {name: stats.median(one.scaling for one in rounds) for name, rounds in output.rounds.items()}
+def parallel(measured: Mapping[str, Sequence[Round]]) -> list[Row]:
+    """measured: rounds by operation. If computing alone does not gain, nothing is known of what else does not."""
+    scaling = {name: stats.median(one.scaling for one in rounds) for name, rounds in measured.items()}
+    plain = {name: stats.median(one.plain for one in rounds) for name, rounds in measured.items()}
     given = scaling["compute"]
     undecided = f"computing alone gains {given:.2f} here" if given < SCALING_LEAST else ""
-    share = 2 * scaling["alloc"] / given
-    detail = f"{len(output.rounds['alloc'])} rounds; where computing gains 2.00 this is {share:.2f}"
-    title = "allocations on two processors / one"
+    goals = {"alloc": SCALING_LEAST, "memfd": None, "compute": None}
     return [
-        Row("parallel.alloc", title, "ratio", scaling["alloc"], SCALING_LEAST, True, detail, undecided),
-        Row("parallel.memfd", "memfds on two processors / one", "ratio", scaling["memfd"]),
-        Row("parallel.compute", "computing on two processors / one", "ratio", given),
+        Row(
+            f"parallel.{name}",
+            f"{title} on two processors / one",
+            "ratio",
+            scaling[name],
+            goals[name],
+            True,
+            f"median of {len(measured[name])}; with what the machine took away {plain[name]:.2f}",
+            undecided if goals[name] else "",
+        )
+        for name, title in (("alloc", "allocations"), ("memfd", "memfds"), ("compute", "computing"))
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.bench import program
-from harness.bench.program import Output, Round
+from harness.bench.program import Output
 from harness.errors import GuestFault, LabError
 from harness.guest import Result
 
@@ -35,16 +35,15 @@ def slab(**changed: Any) -> dict[str, Any]:
     return {"event": "slab", "name": "memfd", "count": 10, "bytes": 100, "dentries": 10, "files": 10, **changed}
 
 
-def parallel(alone: Any = (4, 6), together: Any = (4, 5)) -> dict[str, Any]:
-    return {"event": "parallel", "name": "alloc", "alone": alone, "together": together}
+def work(done: Any = (4, 0)) -> dict[str, Any]:
+    return {"event": "work", "name": "alloc", "done": done}
 
 
 def test_what_is_there_is_read() -> None:
-    output = read(series(), slab(bytes=-8192), parallel(), parallel((1, 1), (1, 1)), DONE)
+    output = read(series(), slab(bytes=-8192), work(), DONE)
     assert output.series == {"a.b": (1, 2, 3)} and output.median("a.b") == 2
     assert output.slabs["memfd"].each == -819.2
-    assert output.rounds["alloc"] == [Round((4, 6), (4, 5)), Round((1, 1), (1, 1))]
-    assert [one.scaling for one in output.rounds["alloc"]] == [1.8, 2.0]
+    assert output.work == {"alloc": (4, 0)}
 
 
 @pytest.mark.parametrize(
@@ -66,8 +65,8 @@ def test_what_is_there_is_read() -> None:
         series(values=None),
         slab(count=0),
         slab(bytes="1"),
-        parallel(alone=(0, 1)),
-        parallel(together=(1, 2, 3)),
+        work((-1, 1)),
+        work((1, 2, 3)),
         {"event": "series"},
     ],
     ids=lambda event: str(event)[:50],
@@ -95,7 +94,7 @@ def test_output_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "MAX_OUTPUT", 1 << 20)
     monkeypatch.setattr(program, "MAX_EVENTS", 3)
     with pytest.raises(LabError, match="lines"):
-        read(*[parallel()] * 4, DONE)
+        read(*[work()] * 4, DONE)
 
 
 def test_a_call_that_failed_is_the_kernels() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.bench import core, draw, isolation, rows
-from harness.bench.program import Clock, Output, Round, Slab
+from harness.bench.parallel import Phase, Round, Usage, usages
+from harness.bench.program import Clock, Output, Slab
 from harness.bench.rows import Row
 from harness.errors import GuestFault, LabError
 
@@ -54,14 +55,39 @@ def test_allocation_against_copy_and_hash() -> None:
 
 
 def test_a_busy_machine_decides_nothing_about_two_processors() -> None:
-    def output(compute: int, alloc: int) -> Output:
+    def measured(compute: int, alloc: int) -> dict[str, list[Round]]:
         both = {"compute": compute, "memfd": compute, "alloc": alloc}
-        return Output(rounds={name: [Round((100, 100), (value, value))] for name, value in both.items()})
+        alone = Phase((100, 0), (1.0, 1.0)), Phase((0, 100), (1.0, 1.0))
+        return {name: [Round(alone[0], Phase((n, n), (1.0, 1.0)), alone[1])] for name, n in both.items()}
 
-    assert rows.parallel(output(95, 92))[0].verdict == "met"
-    assert rows.parallel(output(95, 70))[0].verdict == "missed"
-    busy = rows.parallel(output(60, 57))[0]
-    assert busy.verdict == "undecided" and "this is 1.90" in busy.detail
+    assert rows.parallel(measured(95, 92))[0].verdict == "met"
+    assert rows.parallel(measured(95, 70))[0].verdict == "missed"
+    busy = rows.parallel(measured(60, 57))[0]
+    assert busy.verdict == "undecided" and "computing alone gains 1.20 here" in busy.undecided
+
+
+def test_what_the_machine_took_away_is_given_back() -> None:
+    alone = Phase((50, 0), (0.5, 1.0)), Phase((0, 100), (0.1, 1.0))
+    one = Round(alone[0], Phase((40, 60), (0.5, 0.6)), alone[1])
+    assert one.scaling == pytest.approx(1.8)
+    assert one.plain == pytest.approx(200 / 150)
+
+
+def test_usage_of_the_processors_threads(tmp_path: Path) -> None:
+    def thread(number: int, name: str, ran: int, waited: int) -> None:
+        place = tmp_path / "7" / "task" / str(number)
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "comm").write_text(name + "\n")
+        (place / "schedstat").write_text(f"{ran} {waited} 3\n")
+
+    thread(7, "qemu-system-x86", 1, 1)
+    thread(9, "CPU 1/TCG", 300, 100)
+    with pytest.raises(LabError, match="not among its threads"):
+        usages(7, tmp_path)
+    thread(8, "CPU 0/TCG", 20, 20)
+    before = usages(7, tmp_path)
+    assert before == [Usage(20, 20), Usage(300, 100)]
+    assert (Usage(50, 30).share(before[0]), before[1].share(before[1])) == (0.75, 1.0)
 
 
 def test_kernel_memory() -> None:

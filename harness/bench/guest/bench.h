@@ -7,7 +7,7 @@
  *	bench alloc BYTES REPEATS		first and second allocation; copy and SHA-256 of the same bytes
  *	bench read BYTES REPEATS		reading a mapping; a memfd's beside it
  *	bench fault BYTES REPEATS		touching a new mapping; a memfd's beside it
- *	bench parallel MILLISECONDS ROUNDS	one processor and two
+ *	bench parallel OPERATION MASK MILLISECONDS	work done on one processor, or on two
  *	bench slab COUNT			kernel memory of objects and holders; a memfd's beside it
  *	bench isolation OBJECTS SAMPLES SEED	what another domain can time
  *

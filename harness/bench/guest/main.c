@@ -14,7 +14,7 @@ static const struct {
 	void (*run)(const uint64_t *arguments);
 } benches[] = {
 	{ "clock", 1, bench_clock },	 { "attach", 2, bench_attach }, { "alloc", 2, bench_alloc },
-	{ "read", 2, bench_read },	 { "fault", 2, bench_fault },	{ "parallel", 2, bench_parallel },
+	{ "read", 2, bench_read },	 { "fault", 2, bench_fault },	{ "parallel", 3, bench_parallel },
 	{ "slab", 1, bench_slab },	 { "isolation", 3, bench_isolation },
 };
 

@@ -20,9 +20,8 @@
 
 struct control {
 	_Atomic uint64_t done[WORKERS];
-	uint64_t milliseconds;
-	uint64_t operation; /* index into operations */
-	int go[WORKERS][2], ready[WORKERS][2];
+	uint64_t milliseconds, operation;
+	int go[2], ready[2];
 };
 
 struct worker {
@@ -73,6 +72,7 @@ static void work(void *argument)
 {
 	struct worker *w = argument;
 	struct control *c = w->control;
+	uint64_t end, done;
 	cpu_set_t mine;
 
 	CPU_ZERO(&mine);
@@ -81,59 +81,42 @@ static void work(void *argument)
 		fail("sched_setaffinity");
 	become(w->number ? UID_B : UID_A);
 	fill(w->data, SIZE, (uint64_t)w->number);
-	allocate(w);
-	for (;;) {
-		uint64_t end, done;
-
-		gate_wait(c->go[w->number]);
-		end = nanoseconds() + c->milliseconds * 1000000;
-		for (done = 0; nanoseconds() < end; done++)
-			operations[c->operation].run(w);
-		atomic_store(&c->done[w->number], done);
-		gate_open(c->ready[w->number]);
-	}
+	operations[c->operation].run(w); /* the first time makes agent and domain */
+	gate_open(c->ready);
+	gate_wait(c->go);
+	end = nanoseconds() + c->milliseconds * 1000000;
+	for (done = 0; nanoseconds() < end; done++)
+		operations[c->operation].run(w);
+	atomic_store(&c->done[w->number], done);
 }
 
-/* What the workers of the mask get done, together; each for itself in `done`. */
-static void run(struct control *c, unsigned int mask, uint64_t done[WORKERS])
-{
-	for (int i = 0; i < WORKERS; i++)
-		if (mask & 1u << i)
-			gate_open(c->go[i]);
-	for (int i = 0; i < WORKERS; i++)
-		if (mask & 1u << i) {
-			gate_wait(c->ready[i]);
-			done[i] = atomic_load(&c->done[i]);
-		}
-}
-
-static void round_of(struct control *c)
-{
-	uint64_t alone[WORKERS], together[WORKERS];
-
-	run(c, 1, alone);
-	run(c, 3, together);
-	run(c, 2, alone);
-	printf("{\"event\":\"parallel\",\"name\":\"%s\",\"alone\":[%llu,%llu],\"together\":[%llu,%llu]}\n",
-	       operations[c->operation].name, (unsigned long long)alone[0], (unsigned long long)alone[1],
-	       (unsigned long long)together[0], (unsigned long long)together[1]);
-}
-
+/* arguments: operation from 1 on; mask of processors; milliseconds */
 void bench_parallel(const uint64_t *arguments)
 {
 	struct control *c = shared_memory(sizeof(*c));
+	pid_t pids[WORKERS] = { 0 };
 
-	c->milliseconds = arguments[0];
+	if (arguments[0] > OPERATIONS || arguments[1] >= 1 << WORKERS || pipe2(c->go, 0) || pipe2(c->ready, 0))
+		fail("the arguments of parallel");
+	c->operation = arguments[0] - 1;
+	c->milliseconds = arguments[2];
 	for (int i = 0; i < WORKERS; i++) {
 		struct worker *w = shared_memory(sizeof(*w));
 
-		if (pipe2(c->go[i], 0) || pipe2(c->ready[i], 0))
-			fail("pipe");
 		w->control = c;
 		w->number = i;
-		helper(work, w);
+		if (arguments[1] & 1u << i)
+			pids[i] = helper(work, w);
 	}
-	for (uint64_t i = 0; i < arguments[1]; i++)
-		for (c->operation = 0; c->operation < OPERATIONS; c->operation++)
-			round_of(c);
+	for (int i = 0; i < WORKERS; i++)
+		if (pids[i])
+			gate_wait(c->ready);
+	for (int i = 0; i < WORKERS; i++)
+		if (pids[i])
+			gate_open(c->go);
+	for (int i = 0; i < WORKERS; i++)
+		if (pids[i])
+			await(pids[i]);
+	printf("{\"event\":\"work\",\"name\":\"%s\",\"done\":[%llu,%llu]}\n", operations[c->operation].name,
+	       (unsigned long long)atomic_load(&c->done[0]), (unsigned long long)atomic_load(&c->done[1]));
 }
