@@ -112,7 +112,11 @@ def measure(built: Kernel, scale: Scale, topology: str, update: Update = lambda 
         for run, output in counted.items()
         for name, values in output.series.items()
     }
-    return Core(tuple(lines), series, {count: output.series["attach.other"] for count, output in attach.items()})
+    reading = round(clock.reading)
+    calls = {
+        count: tuple(value - reading for value in output.series["attach.other"]) for count, output in attach.items()
+    }
+    return Core(tuple(lines), series, calls)
 
 
 def _counted(guest: Machine, scale: Scale, update: Update) -> Iterator[tuple[str, Output]]:

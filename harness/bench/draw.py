@@ -12,6 +12,7 @@ from harness.charts import Figure
 
 COLOURS = {"met": "#2e75b6", "missed": "#c0504d", "undecided": "#bbbbbb"}
 FIRST, SECOND = "#c0504d", "#2e75b6"
+PLAIN = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 TAIL = 0.005  # of each sample is beyond the axis: what a timer's interrupt fell into
 
 
@@ -27,7 +28,7 @@ def goals(rows: Sequence[Row], stem: Path) -> tuple[Path, Path]:
         color=[COLOURS[row.verdict] for row, _ in drawn],
         height=0.6,
     )
-    axes.bar_label(bars, labels=[f"{share:.2f}" for _, share in drawn], padding=3, fontsize=8)
+    axes.bar_label(bars, labels=[f"{share:.2f}" for _, share in drawn], padding=3, fontsize=8, bbox=PLAIN)
     axes.axvline(1.0, color="#222222", linewidth=1)
     axes.set_xlim(0, max(1.2, *(share for _, share in drawn)) * 1.08)
     axes.set_xlabel("part of what the goal allows; right of the line is missed (grey: undecided)")

@@ -26,6 +26,7 @@ from harness.kernel import Kernel
 from harness.progress import step
 
 SUMMARY = "what the calls cost, and what another domain can time"
+WIDE = 200  # columns of a table in a file
 STYLES = {"met": "green", "missed": "red", "undecided": "yellow", "": ""}
 
 
@@ -84,22 +85,23 @@ def _isolation(built: Kernel, args: argparse.Namespace, about: dict[str, Any], o
 
 # -- tables --
 
-COLUMNS = ("", "measured", "goal", "", "detail")
+COLUMNS = ("", "measured", "goal", "", "", "detail")
 COMPARED = ("", "n", "p1", "p10", "median", "p90", "p99", "distance", "p", "")
 
 
-def _cells(row: Row) -> tuple[str, str, str, str, str]:
+def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.title,
         _figure(row.measured, row.unit),
         "" if row.goal is None else f"{'>=' if row.at_least else '<='} {_figure(row.goal, row.unit)}",
+        "" if row.unit == "ratio" else row.unit,
         row.verdict,
         "; ".join(filter(None, (row.undecided, row.detail))),
     )
 
 
 def _figure(value: float, unit: str) -> str:
-    return f"{value:.3f}" if unit == "ratio" else f"{value:,.0f} {unit}".strip()
+    return f"{value:.3f}" if unit == "ratio" else f"{value:,.0f}"
 
 
 def _compared(line: Line) -> list[tuple[str, ...]]:
@@ -118,8 +120,8 @@ def _compared(line: Line) -> list[tuple[str, ...]]:
 def _table(title: str, *columns: str, rows: Sequence[Sequence[str]]) -> Table:
     table = Table(title=title)
     for number, name in enumerate(columns):
-        last = number == len(columns) - 1
-        table.add_column(name, justify="left" if number == 0 or last else "right", overflow="fold")
+        left = number == 0 or number >= len(columns) - 3 and "detail" in columns or number == len(columns) - 1
+        table.add_column(name, justify="left" if left else "right", overflow="fold")
     for cells in rows:
         table.add_row(*cells, style=next((STYLES[cell] for cell in cells if STYLES.get(cell)), ""))
     return table
@@ -127,6 +129,8 @@ def _table(title: str, *columns: str, rows: Sequence[Sequence[str]]) -> Table:
 
 def _show(result: dict[str, Any], table: Table, out: Path) -> None:
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDE
     for name, value in _ran_on(result):
         console.print(f"{name}: {value}", soft_wrap=True)
     console.print(table)
