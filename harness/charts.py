@@ -1,4 +1,4 @@
-"""Bar charts as PNG and SVG, drawn without a display."""
+"""Charts as PNG and SVG, drawn without a display."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ os.environ.setdefault("MPLCONFIGDIR", str(cache_dir() / "matplotlib"))  # it wri
 import matplotlib  # noqa: E402
 
 matplotlib.use("Agg")
-from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.axes import Axes as Axes  # noqa: E402
+from matplotlib.figure import Figure as Figure  # noqa: E402
 
 MB = 1 << 20
 
@@ -28,7 +29,6 @@ class Bar:
 
 def draw(bars: Sequence[Bar], title: str, subtitle: str, stem: Path) -> tuple[Path, Path]:
     """Draws the bars, in MiB from zero, to `stem`.png and `stem`.svg; returns the paths. Same bars, same files."""
-    matplotlib.rcParams["svg.hashsalt"] = "agent_mem"
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     axes = figure.subplots()
     heights = [bar.value / MB for bar in bars]
@@ -39,6 +39,12 @@ def draw(bars: Sequence[Bar], title: str, subtitle: str, stem: Path) -> tuple[Pa
     axes.set_title(subtitle, fontsize=8, color="#555555")
     figure.suptitle(title)
     axes.spines[["top", "right"]].set_visible(False)
+    return save(figure, stem)
+
+
+def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
+    """Writes a figure to `stem`.png and `stem`.svg; returns the paths. Same figure, same files."""
+    matplotlib.rcParams["svg.hashsalt"] = "agent_mem"
     paths = (stem.with_suffix(".png"), stem.with_suffix(".svg"))
     for path in paths:
         with new_file(path) as aside:

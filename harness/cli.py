@@ -24,6 +24,7 @@ VERBS = {
     "test": "run the tests",
     "calls": "random calls against a model of the contract",
     "demo": "the main job: a fleet of agents, before and after",
+    "bench": "what the calls cost, and what another domain can time",
     "check": "the gates a series passes before it is mailed",
     "export": "write the tree's commits back to patches/",
     "clean": "remove what can be made again",

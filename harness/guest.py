@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Self
 
 from harness import accel, initramfs, qemu
+from harness.accel import Accel
 from harness.cache import new_file
 from harness.channel import Channel, Session
 from harness.errors import GuestFault, HarnessError, LabError, LabTimeout, UsageError
@@ -76,15 +77,20 @@ class Guest:
         cpus: int = 2,
         files: Mapping[str, Path] | None = None,
         append: str = "",
+        counted: bool = False,
         timeout: float = BOOT,
     ) -> Self:
-        """Boots the kernel. files: path in the guest -> local file. UsageError: a machine that cannot be."""
+        """Boots the kernel. files: path in the guest -> local file. UsageError: a machine that cannot be.
+
+        counted: one processor (`cpus` is 1), emulated, whose clock and TSC count the instructions it executes.
+        """
         if kernel.arch != "x86":
             raise UsageError(f"the flavour {kernel.flavour} is no kernel that a machine boots (arch {kernel.arch})")
         memory = named(topology)
-        probed = accel.probe(accel.MACHINE + memory.machine, accel.CPU)
+        machine_type = accel.MACHINE + memory.machine
+        on = Accel("tcg", "instructions are counted") if counted else accel.probe(machine_type, accel.CPU)
         image = initramfs.build(kernel.headers, files or {})
-        machine = Machine(kernel.image, image, memory, memory_mb, cpus, probed, append)
+        machine = Machine(kernel.image, image, memory, memory_mb, cpus, on, append, counted)
         began = time.monotonic()
         started = Qemu(machine, qemu.RunDirectory())
         guest = cls(Channel(started.channel), started.run.console, kernel.vmlinux, started)

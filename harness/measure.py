@@ -82,7 +82,7 @@ def memory_mb(pack: Pack) -> int:
     """Memory for a guest with room for the pack and every text of every holder. UsageError: too much."""
     wanted = FIXED_MB + PER_AGENT_MB * pack.agents + (pack.size + pack.logical_bytes * 3 // 2) // MB
     wanted = max(LEAST_MB, -(-wanted // 64) * 64)
-    available = _host_available_mb()
+    available = host_available_mb()
     if wanted > available * 9 // 10:
         raise UsageError(
             f"this fleet needs a guest of {wanted} MB, the machine has {available} MB available",
@@ -91,7 +91,8 @@ def memory_mb(pack: Pack) -> int:
     return wanted
 
 
-def _host_available_mb() -> int:
+def host_available_mb() -> int:
+    """What the machine has for guests, in MB."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("MemAvailable:"))
 

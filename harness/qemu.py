@@ -34,7 +34,10 @@ COMMAND_LINE = "console=ttyS0,115200 ignore_loglevel panic=-1 printk.devkmsg=on 
 
 @dataclass(frozen=True)
 class Machine:
-    """What is booted, and on what. append: more words for the kernel's command line."""
+    """What is booted, and on what. append: more words for the kernel's command line.
+
+    counted: the guest's clock counts instructions, one nanosecond (and one tick of the TSC) each.
+    """
 
     kernel: Path
     initramfs: Path
@@ -43,20 +46,26 @@ class Machine:
     cpus: int
     accel: Accel
     append: str = ""
+    counted: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.cpus <= MAX_CPUS:
             raise UsageError(f"a guest has 1 to {MAX_CPUS} processors, not {self.cpus}")
         if self.memory_mb < LEAST_MB:
             raise UsageError(f"a guest needs {LEAST_MB} MB or more, not {self.memory_mb}")
+        if self.counted and (self.cpus != 1 or self.accel.name != "tcg"):
+            # Processors that take turns would all go into one count.
+            raise UsageError("instructions are counted for one processor, and in emulation (tcg) only")
 
 
 def arguments(machine: Machine, console: Path, channel: int) -> list[str]:
     """QEMU's command line. console: where the serial line goes; channel: a connected socket, for the control port."""
     return [
         accel.QEMU,
+        *("-name", "guest,debug-threads=on"),  # threads have names, so that a processor's can be found
         *("-machine", accel.MACHINE + machine.topology.machine),
         *("-accel", machine.accel.name),
+        *(("-icount", "shift=0") if machine.counted else ()),
         *("-cpu", accel.CPU),
         *("-smp", f"cpus={machine.cpus},sockets=1,cores={machine.cpus},threads=1"),
         *machine.topology.arguments(machine.memory_mb),
