@@ -16,8 +16,8 @@ pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
-def covered(kernels: Callable[[str], Kernel], request: pytest.FixtureRequest) -> Iterator[Coverage]:
-    suite = Selftests(kernels("gcov"), request.config.getoption("topology"))
+def covered(kernels: Callable[[str], Kernel]) -> Iterator[Coverage]:
+    suite = Selftests(kernels("gcov"), "hmat")  # memory of two tiers: more of our lines have something to do
     try:
         for source in selftests.programs(suite.kernel.tree):
             suite.run(source).judge_whole(selftests.listed(source))
