@@ -12,10 +12,11 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from harness.cache import new_file
 from harness.errors import GuestFault, HarnessError, LabError
+from harness.guest import Result
 from harness.sessions import Agent
 
 SOURCES = Path(__file__).parent / "fleet"
@@ -111,17 +112,6 @@ class Phase:
         return self.start.available - self.end.available
 
 
-class Runner(Protocol):
-    """The part of harness.guest.Guest.run's result that is read here."""
-
-    @property
-    def stdout(self) -> bytes: ...
-    @property
-    def stderr(self) -> bytes: ...
-    @property
-    def code(self) -> int: ...
-
-
 # -- the pack --
 
 
@@ -174,7 +164,7 @@ def command(
     return argv
 
 
-def read_phase(mode: Mode, pack: Pack, result: Runner, log: Path | None = None) -> Phase:
+def read_phase(mode: Mode, pack: Pack, result: Result, log: Path | None = None) -> Phase:
     """The result of one run. A call that failed or a process that died in the SMU mode is the kernel's fault.
 
     GuestFault for those, LabError for a fleet that broke off otherwise or printed what cannot be.
@@ -190,7 +180,7 @@ def read_phase(mode: Mode, pack: Pack, result: Runner, log: Path | None = None) 
         raise LabError(f"the fleet's output ({mode.value}) makes no sense: {problem}", log=log) from problem
 
 
-def _broken(mode: Mode, error: dict[str, Any] | None, result: Runner, log: Path | None) -> HarnessError:
+def _broken(mode: Mode, error: dict[str, Any] | None, result: Result, log: Path | None) -> HarnessError:
     if error:
         number = _clean(error.get("errno"))
         detail = f"{_clean(error.get('what'))}: {_clean(error.get('error'))} (errno {number})"

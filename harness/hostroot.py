@@ -31,7 +31,6 @@ from harness.ssh import Connection, Place, Refused
 BOOT = 180.0  # seconds from QEMU's start to a login; 15 under emulation on an idle machine
 RETRY = 0.3  # seconds between attempts to log in
 PORTS = 5  # free ports tried: another process may take one before QEMU does
-LOGINS = 2  # guests booted until one lets us in; a kernel that does not get to user space is told at once
 USER_SPACE = "virtme-ng-init:"  # the first words from user space
 # vng's place for kernel messages is a virtio console, which misses the first second of the boot. A second serial port
 # misses nothing, and works in a panic.
@@ -155,29 +154,16 @@ class HostRoot:
 @contextlib.contextmanager
 def start(machine: Machine) -> Iterator[HostRoot]:
     """A guest that has let us in; it ends with the context. Its logs stay in its run directory."""
-    with contextlib.closing(RunDirectory()) as run, contextlib.ExitStack() as stack:
-        yield _let_in(machine, run, stack)
-
-
-def _let_in(machine: Machine, run: RunDirectory, stack: contextlib.ExitStack) -> HostRoot:
-    """Boots until a guest has its port and lets us in; `stack` ends that guest."""
-    ports, logins = PORTS, LOGINS
-    while ports:
-        with contextlib.ExitStack() as attempt:
-            guest = _launch(machine, run, attempt)
-            try:
+    with contextlib.closing(RunDirectory()) as run:
+        for _ in range(PORTS):
+            with contextlib.ExitStack() as stack:
+                guest = _launch(machine, run, stack)
                 with _shown(run.console):
                     logged_in = guest.log_in()
-            except LabTimeout:
-                logins -= 1
-                if not logins:
-                    raise
-                continue
-            if logged_in:
-                stack.enter_context(attempt.pop_all())
-                return guest
-            ports -= 1
-    raise LabError(f"{PORTS} free ports were taken by others before QEMU had them", log=run.log)
+                if logged_in:
+                    yield guest
+                    return
+        raise LabError(f"{PORTS} free ports were taken by others before QEMU had them", log=run.log)
 
 
 def _shown(log: Path) -> contextlib.AbstractContextManager[object]:

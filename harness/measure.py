@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from harness import fleet
 from harness.errors import GuestFault, HarnessError, LabError, UsageError
 from harness.fleet import Mode, Pack, Phase
+from harness.guest import Result
 from harness.progress import Update
 
 MB = 1 << 20
@@ -26,7 +27,7 @@ class Machine(Protocol):
 
     @property
     def console(self) -> Path: ...
-    def run(self, argv: list[str], *, timeout: float) -> fleet.Runner: ...
+    def run(self, argv: list[str], *, timeout: float) -> Result: ...
     def push(self, local: Path, guest: str) -> None: ...
     def check(self) -> None: ...
 

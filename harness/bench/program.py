@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from harness.bench import stats
 from harness.errors import GuestFault, LabError
+from harness.guest import Result
 from harness.initramfs import compile_static
 from harness.kernel import Kernel
 
@@ -26,17 +27,6 @@ MAX_NAME = 40  # characters
 LOOP = 2_000_000  # instructions of the loop that the clock is checked with
 SLACK = 16  # instructions around it
 TIMEOUT = 900.0  # seconds for one measurement; emulation on a busy machine
-
-
-class Result(Protocol):
-    """The part of harness.guest.Result that is read here."""
-
-    @property
-    def stdout(self) -> bytes: ...
-    @property
-    def stderr(self) -> bytes: ...
-    @property
-    def code(self) -> int: ...
 
 
 class Machine(Protocol):

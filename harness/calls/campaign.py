@@ -22,7 +22,7 @@ from harness.calls.model import Fault
 from harness.calls.shrink import Program, shrink
 from harness.calls.wire import Output
 from harness.errors import GuestFault, LabError, LabTimeout
-from harness.guest import Guest
+from harness.guest import Guest, Result
 from harness.initramfs import compile_static
 from harness.kernel import Kernel
 from harness.progress import Update
@@ -36,21 +36,12 @@ MEMORY_MB = 1024
 AHEAD = 2  # runs that are made before they are needed
 
 
-class Runner(Protocol):
-    @property
-    def code(self) -> int: ...
-    @property
-    def stdout(self) -> bytes: ...
-    @property
-    def stderr(self) -> bytes: ...
-
-
 class Machine(Protocol):
     """The part of harness.guest.Guest that is needed here."""
 
     @property
     def console(self) -> Path: ...
-    def run(self, argv: list[str], *, timeout: float, stdin: bytes) -> Runner: ...
+    def run(self, argv: list[str], *, timeout: float, stdin: bytes) -> Result: ...
     def check(self) -> None: ...
 
 

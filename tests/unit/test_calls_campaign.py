@@ -10,13 +10,7 @@ import pytest
 from harness.calls import campaign, failures
 from harness.calls.generate import program
 from harness.errors import GuestFault, HarnessError, LabError, LabTimeout
-
-
-@dataclass
-class Result:
-    code: int = 0
-    stdout: bytes = b""
-    stderr: bytes = b""
+from harness.guest import Result
 
 
 @dataclass
@@ -58,7 +52,7 @@ def test_a_guest_program_that_fails_is_the_laboratory_s_fault(tmp_path: Path) ->
 
 def test_hostile_output_ends_a_campaign(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="makes no sense"):
-        campaign.campaign(Guest([Result(0, b"AMRESULT" + b"\xff" * 500)]), "s", 100, tmp_path, "key")
+        campaign.campaign(Guest([Result(0, b"AMRESULT" + b"\xff" * 500, b"")]), "s", 100, tmp_path, "key")
 
 
 def test_names_of_files_are_tame(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import struct
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from harness import fleet
 from harness.errors import GuestFault, HarnessError, LabError
 from harness.fleet import Mode, Pack
+from harness.guest import Result
 from harness.sessions import Agent
 
 AGENTS = (
@@ -23,11 +23,8 @@ AGENTS = (
 )
 
 
-@dataclass(frozen=True)
-class Result:
-    stdout: bytes
-    stderr: bytes = b""
-    code: int = 0
+def ended(stdout: bytes, code: int = 0) -> Result:
+    return Result(code, stdout, b"")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +45,7 @@ def pack(tmp_path: Path) -> Pack:
 def run(program: Path, pack: Pack, mode: Mode = Mode.PRIVATE, damage: int | None = None) -> Result:
     argv = fleet.command(mode, str(pack.path), program=str(program), damage=damage, cgroup=False)
     done = subprocess.run([*argv, "--quick"], capture_output=True, timeout=60, check=False)
-    return Result(done.stdout, done.stderr, done.returncode)
+    return Result(done.returncode, done.stdout, done.stderr)
 
 
 # -- the pack --
@@ -185,17 +182,17 @@ def encoded(events: list[dict[str, Any]]) -> bytes:
 def test_figures_that_cannot_be(program: Path, pack: Pack, event: str, change: dict[str, Any]) -> None:
     events = [{**found, **change} if found["event"] == event else found for found in lines(program, pack)]
     with pytest.raises(LabError, match="makes no sense"):
-        fleet.read_phase(Mode.SMU, pack, Result(encoded(events)))
+        fleet.read_phase(Mode.SMU, pack, ended(encoded(events)))
 
 
 def test_an_event_left_out_or_told_twice(program: Path, pack: Pack) -> None:
     events = lines(program, pack)
     for index, event in enumerate(events):
         with pytest.raises(LabError):
-            fleet.read_phase(Mode.PRIVATE, pack, Result(encoded(events[:index] + events[index + 1 :])))
+            fleet.read_phase(Mode.PRIVATE, pack, ended(encoded(events[:index] + events[index + 1 :])))
         if event["event"] != "gauge":
             with pytest.raises(LabError):
-                fleet.read_phase(Mode.PRIVATE, pack, Result(encoded([*events, event])))
+                fleet.read_phase(Mode.PRIVATE, pack, ended(encoded([*events, event])))
 
 
 @pytest.mark.parametrize(
@@ -203,13 +200,13 @@ def test_an_event_left_out_or_told_twice(program: Path, pack: Pack) -> None:
 )
 def test_output_that_is_none(pack: Pack, output: bytes) -> None:
     with pytest.raises(LabError):
-        fleet.read_phase(Mode.PRIVATE, pack, Result(output))
+        fleet.read_phase(Mode.PRIVATE, pack, ended(output))
 
 
 def test_error_text_is_made_harmless_for_a_terminal(pack: Pack) -> None:
     event = {"event": "error", "what": "\x1b[2Jagent_alloc_smu" + "x" * 9999, "errno": 12, "error": "no memory"}
     with pytest.raises(GuestFault) as caught:
-        fleet.read_phase(Mode.SMU, pack, Result(encoded([event]), code=3))
+        fleet.read_phase(Mode.SMU, pack, ended(encoded([event]), code=3))
     assert "\x1b" not in caught.value.cause
     assert len(caught.value.cause) < 500
 
@@ -218,4 +215,4 @@ def test_error_text_is_made_harmless_for_a_terminal(pack: Pack) -> None:
 def test_whose_fault_a_failed_call_is(pack: Pack, mode: Mode, kind: type[HarnessError]) -> None:
     event = {"event": "error", "what": "an agent process died of signal 7", "errno": 0, "error": "", "agent": -1}
     with pytest.raises(kind):
-        fleet.read_phase(mode, pack, Result(encoded([event]), code=3))
+        fleet.read_phase(mode, pack, ended(encoded([event]), code=3))
