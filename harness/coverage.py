@@ -43,11 +43,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why lines of a function (a regular expression) need not be run; text: which of them, a regular expression."""
+    """Why lines of a function (a regular expression) need not be run; text: which of them, a regular expression.
+
+    race: it takes two at the same moment, so now and then the line is run.
+    """
 
     why: str
     function: str
     text: str = ""
+    race: bool = False
 
     def covers(self, line: Line) -> bool:
         return bool(re.fullmatch(self.function, line.function) and re.search(self.text, line.text))
