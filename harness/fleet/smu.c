@@ -78,6 +78,15 @@ static const char *smu_drop(struct held *held, uint64_t length)
 	return close(held->fd) ? "close of an SMU" : NULL;
 }
 
+void smu_prepare(void)
+{
+	struct agent_smu_attr attr = { .size = sizeof(attr), .base_fd = -1, .node = -1 };
+	int fd = (int)syscall(__NR_agent_alloc_smu, 0, "", (size_t)1, &attr);
+
+	if (fd >= 0)
+		close(fd);
+}
+
 bool smu_available(void)
 {
 	return syscall(__NR_agent_get_stats, ~0U, -1, NULL, 0) < 0 && errno != ENOSYS;
@@ -114,6 +123,10 @@ static const char *smu_drop(struct held *held, uint64_t length)
 {
 	(void)held, (void)length;
 	return NULL;
+}
+
+void smu_prepare(void)
+{
 }
 
 bool smu_available(void)
