@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/* What marks do in the store: compressing, bringing back, and remembering what was said. */
+#include "fallback.h"
+#include "agent.h"
+#include "backend.h"
+#include "census.h"
+#include "pack.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MARKS_OF_SMU	(AGENTMEM_MARK_TEMPERATURE | AGENTMEM_MARK_IMPORTANCE | AGENTMEM_MARK_NODE)
+#define MARKS		(MARKS_OF_SMU | AGENTMEM_MARK_STATE | AGENTMEM_MARK_NAME)
+
+static bool within(uint32_t value, uint32_t first, uint32_t last)
+{
+	return first <= value && value <= last;
+}
+
+static int check(struct agentmem_mark *mark, const struct agentmem_mark *given)
+{
+	if (!given) {
+		*mark = (struct agentmem_mark){.valid = AGENTMEM_MARK_TEMPERATURE, .temperature = AGENTMEM_HOT};
+		return 0;
+	}
+	if (take_struct(mark, sizeof(*mark), given) < 0)
+		return -1;
+	if (mark->valid & ~MARKS || mark->reserved ||
+	    (mark->valid & AGENTMEM_MARK_TEMPERATURE && !within(mark->temperature, AGENTMEM_HOT, AGENTMEM_COLD)) ||
+	    (mark->valid & AGENTMEM_MARK_STATE && !within(mark->state, AGENTMEM_ACTIVE, AGENTMEM_IDLE)) ||
+	    (mark->valid & AGENTMEM_MARK_IMPORTANCE && !within(mark->importance, 1, 1000)) ||
+	    (mark->valid & AGENTMEM_MARK_NODE && !fallback_node(mark->node)) ||
+	    (mark->valid & AGENTMEM_MARK_NAME && !within((uint32_t)strnlen(mark->name, sizeof(mark->name)), 1,
+							 sizeof(mark->name) - 1)))
+		return fail(EINVAL);
+	return 0;
+}
+
+/* -- objects -------------------------------------------------------------------- */
+
+static int pack(int dir, const struct object *object, int level)
+{
+	struct agentmem_view prefix = {0};
+	struct object base;
+	char name[NAME_SIZE];
+	int plain = object_plain(dir, object), packed = -1;
+
+	if (plain < 0)
+		return -1;
+	if (!object->depth || (object_load(dir, object_name(name, 'b', object->digest), &base) == 0 &&
+			       object_map(dir, &base, -1, &prefix) == 0))
+		packed = pack_file(dir, plain, object->length - object->start, &prefix, level);
+	store_close(plain);
+	if (prefix.data)
+		object_unmap(&prefix);
+	return packed;
+}
+
+/* Of what takes no less compressed, only the mark is kept. */
+static int cool(int dir, const struct object *object, uint32_t temperature)
+{
+	char name[NAME_SIZE], plain[NAME_SIZE];
+	int packed, lock, result = -1;
+
+	if (object->flags & AGENTMEM_NOCOMPRESS)
+		return 0;
+	object_name(name, 'z', object->digest);
+	object_name(plain, 'r', object->digest);
+	if (faccessat(dir, name, F_OK, 0) == 0) {
+		count(EVICT_MARK, unlinkat(dir, plain, 0) == 0);
+		return 0;
+	}
+	packed = pack(dir, object, temperature == AGENTMEM_WARM ? PACK_WARM : PACK_COLD);
+	if (packed < 0)
+		return errno == EINVAL ? 0 : -1;
+	lock = store_lock(dir);
+	if (lock >= 0) {
+		result = store_link(dir, packed, name) < 0 && errno != EEXIST ? -1 : 0;
+		if (result == 0)
+			count(EVICT_MARK, unlinkat(dir, plain, 0) == 0);
+		store_unlock(lock);
+		count(COMPRESSIONS, 1);
+	}
+	store_close(packed);
+	return result;
+}
+
+/* The whole content: an object's own pages, and below them its bases'. */
+static int heat(int dir, const struct object *object)
+{
+	struct object at = *object;
+	char name[NAME_SIZE];
+	int plain, lock, result;
+
+	for (;;) {
+		plain = object_plain(dir, &at);
+		if (plain < 0)
+			return -1;
+		lock = store_lock(dir);
+		result = lock < 0 ? -1 : store_link(dir, plain, object_name(name, 'r', at.digest));
+		if (lock >= 0) {
+			if (result == 0 || errno == EEXIST)
+				unlinkat(dir, object_name(name, 'z', at.digest), 0);
+			store_unlock(lock);
+		}
+		close(plain);
+		if (!at.start)
+			return 0;
+		if (object_load(dir, object_name(name, 'b', at.digest), &at) < 0)
+			return fail(EIO);
+	}
+}
+
+static int mark_object(int dir, const uint8_t *digest, const struct agentmem_mark *mark)
+{
+	char name[NAME_SIZE];
+	struct object object;
+	int lock, result = 0;
+
+	object_name(name, 'o', digest);
+	if (object_load(dir, name, &object) < 0)
+		return -1;
+	if (mark->valid & AGENTMEM_MARK_TEMPERATURE)
+		result = mark->temperature == AGENTMEM_HOT ? heat(dir, &object) : cool(dir, &object, mark->temperature);
+	lock = result == 0 ? store_lock(dir) : -1;
+	if (lock < 0)
+		return -1;
+	result = object_load(dir, name, &object);
+	if (result == 0) {
+		if (mark->valid & AGENTMEM_MARK_TEMPERATURE)
+			object.temperature = mark->temperature;
+		if (mark->valid & AGENTMEM_MARK_IMPORTANCE)
+			object.importance = mark->importance;
+		if (mark->valid & AGENTMEM_MARK_NODE)
+			object.node = mark->node;
+		result = object_update(dir, &object);
+	}
+	store_unlock(lock);
+	if (result == 0 && mark->valid & AGENTMEM_MARK_TEMPERATURE && mark->temperature == AGENTMEM_HOT)
+		object_touch(dir, &object);
+	return result;
+}
+
+/* -- agents ----------------------------------------------------------------------- */
+
+/* Objects that go meanwhile need no mark. */
+static int mark_held(int dir, ino_t agent, const struct census *census, uint32_t temperature)
+{
+	struct agentmem_mark mark = {.valid = AGENTMEM_MARK_TEMPERATURE, .temperature = temperature};
+	int result = 0;
+
+	for (size_t i = 0; i < census->nr_holds && result == 0; i++) {
+		if (census->holds[i].agent == agent)
+			result = mark_object(dir, census->objects[census->holds[i].object].digest, &mark);
+		if (result < 0 && errno == ENOENT)
+			result = 0;
+	}
+	return result;
+}
+
+static int mark_agent(int dir, pid_t pid, const struct agentmem_mark *mark)
+{
+	struct census census = {0};
+	struct agent *agent;
+	int lock = store_lock(dir), result = -1;
+	ino_t number = 0;
+
+	if (lock < 0)
+		return -1;
+	agent = agent_of(dir, pid, true, &number);
+	agent_release(agent);
+	if (agent)
+		result = mark->valid & AGENTMEM_MARK_TEMPERATURE ? census_take(dir, &census) : 0;
+	store_unlock(lock);
+	if (result == 0 && mark->valid & AGENTMEM_MARK_TEMPERATURE)
+		result = mark_held(dir, number, &census, mark->temperature);
+	census_free(&census);
+	lock = result == 0 ? store_lock(dir) : -1;
+	if (lock < 0)
+		return -1;
+	result = agent_describe(dir, pid, mark);
+	store_unlock(lock);
+	return result;
+}
+
+/* -- the call ---------------------------------------------------------------------- */
+
+static int mark_fd(int dir, int fd, const struct agentmem_mark *mark)
+{
+	struct object object;
+	pid_t pid;
+
+	if (fd == AGENTMEM_SELF)
+		return mark_agent(dir, getpid(), mark);
+	if (object_given(dir, fd, &object) == 0)
+		return mark->valid & ~MARKS_OF_SMU ? fail(EINVAL) : mark_object(dir, object.digest, mark);
+	if (errno != EBADFD || process_of(fd, &pid) < 0)
+		return -1;
+	return process_own(pid) ? mark_agent(dir, pid, mark) : fail(EPERM);
+}
+
+int fallback_mark(int fd, const struct agentmem_mark *given)
+{
+	struct agentmem_mark mark;
+	int dir, result;
+
+	if (check(&mark, given) < 0)
+		return -1;
+	dir = store_open();
+	if (dir < 0)
+		return -1;
+	result = mark_fd(dir, fd, &mark);
+	store_close(dir);
+	return result;
+}
