@@ -41,6 +41,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /** What a text is. An object keeps the type that it got when it was new. */
 enum agentmem_type {
@@ -297,10 +298,11 @@ int agentmem_smu_stats(int fd, struct agentmem_smu_stats *stats);
 /**
  * agentmem_stats - figures of an agent, of the caller's domain or of the system
  * @scope: whose
- * @pidfd: with AGENTMEM_SCOPE_AGENT a process of the agent, or AGENTMEM_SELF; else -1
+ * @pidfd: with AGENTMEM_SCOPE_AGENT a process of the agent, or AGENTMEM_SELF; else -1. Of a process that is no agent (yet) all
+ *	counts are 0 and the name is empty.
  * @stats: set stats->size first
  *
- * Errors: EINVAL scope or size; EFAULT; EBADF, EBADFD; ESRCH the process is gone or no agent; EPERM, EACCES not allowed to
+ * Errors: EINVAL scope or size; EFAULT; EBADF, EBADFD; ESRCH the process is gone; EPERM, EACCES not allowed to
  * look at it (as /proc/PID/smaps), AGENTMEM_SCOPE_SYSTEM without CAP_SYS_ADMIN; EOPNOTSUPP AGENTMEM_SCOPE_SYSTEM with the
  * fallback.
  */
@@ -322,6 +324,7 @@ int agentmem_unhex(const char *hex, uint8_t digest[AGENTMEM_DIGEST_SIZE]);
  */
 const char *agentmem_backend(void);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif
