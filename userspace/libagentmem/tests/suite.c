@@ -55,7 +55,7 @@ static void own_store(char *path)
 	setenv("XDG_RUNTIME_DIR", path, 1);
 }
 
-static void remove_tree(const char *path)
+void remove_tree(const char *path)
 {
 	pid_t pid = fork();
 
@@ -105,6 +105,10 @@ int main(int argc, char **argv)
 	const char *backend;
 	int number = 0, failed = 0;
 
+	if (argc == 2 && !strcmp(argv[1], "--backend")) { /* see test_errors.c */
+		backend = agentmem_backend();
+		return backend ? *backend : errno;
+	}
 	if (argc == 3 && !strcmp(argv[1], "--name")) { /* what an agent's program finds after execve(): see test_agent.c */
 		struct agentmem_stats stats = {.size = sizeof(stats)};
 

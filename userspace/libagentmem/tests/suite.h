@@ -52,6 +52,7 @@ struct child {
 struct child child_start(void (*run)(void *), void *data);
 void child_end(struct child *child);	/* it has to exit with 0 */
 void child_kill(struct child *child);
+void remove_tree(const char *path);
 int set_temperature(int fd, uint32_t temperature);
 
 #endif
