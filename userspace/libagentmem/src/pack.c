@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -66,28 +67,26 @@ static size_t compress(void *into, size_t room, const void *from, size_t size, c
 	return ZSTD_isError(made) ? 0 : made;
 }
 
+/* In memory first: the store need not have the room that it takes at worst. */
 int pack_file(int dir, int plain, uint64_t size, const struct agentmem_view *prefix, int level)
 {
-	size_t room = ZSTD_compressBound(size), made;
-	void *from = mmap(NULL, size, PROT_READ, MAP_SHARED, plain, 0), *into;
-	int fd, result;
+	void *from = mmap(NULL, size, PROT_READ, MAP_SHARED, plain, 0), *into = malloc(size);
+	size_t made = 0;
+	int fd = -1;
 
-	if (from == MAP_FAILED)
-		return -1;
-	fd = new_mapped(dir, 0400, room, &into);
-	if (fd < 0) {
-		munmap(from, size);
-		return -1;
+	if (from != MAP_FAILED && into) {
+		made = compress(into, size, from, size, prefix, level);
+		errno = EINVAL;
+		fd = made && made < size ? store_temporary(dir, 0400) : -1;
 	}
-	made = compress(into, room, from, size, prefix, level);
-	munmap(from, size);
-	munmap(into, room);
-	errno = EINVAL;
-	result = made && made < size ? ftruncate(fd, (off_t)made) : -1;
-	if (result == 0)
-		return fd;
-	close(fd);
-	return -1;
+	if (fd >= 0 && store_write(dir, fd, into, made) < 0) {
+		store_close(fd);
+		fd = -1;
+	}
+	if (from != MAP_FAILED)
+		munmap(from, size);
+	free(into);
+	return fd;
 }
 
 static bool decompress(void *into, size_t size, const void *from, size_t from_size, const struct agentmem_view *prefix)

@@ -38,19 +38,6 @@ static int check(unsigned int type, size_t size, const struct agentmem_options *
 
 /* -- filling the file with the own pages ------------------------------------ */
 
-/* write(2) rather than a copy: a bad pointer is EFAULT, and a full store an error. */
-static int write_all(int dir, int fd, const void *data, size_t size)
-{
-	for (size_t done = 0; done < size;) {
-		ssize_t written = write(fd, (const char *)data + done, size - done);
-
-		if (written < 0 && errno != EINTR)
-			return store_full(dir);
-		done += written < 0 ? 0 : (size_t)written;
-	}
-	return 0;
-}
-
 /* What the own pages begin with: the last bytes of the base, or all of it. */
 static int write_base(int dir, int fd, const struct object *base, uint64_t start)
 {
@@ -60,7 +47,7 @@ static int write_base(int dir, int fd, const struct object *base, uint64_t start
 	if (!start) {
 		if (object_map(dir, base, -1, &view) < 0)
 			return -1;
-		result = write_all(dir, fd, view.data, view.size);
+		result = store_write(dir, fd, view.data, view.size);
 		object_unmap(&view);
 		return result;
 	}
@@ -97,7 +84,7 @@ static int fill(int dir, struct object *object, const struct object *base, bool 
 
 	if (fd < 0)
 		return -1;
-	if ((!append || write_base(dir, fd, base, object->start) == 0) && write_all(dir, fd, data, size) == 0 &&
+	if ((!append || write_base(dir, fd, base, object->start) == 0) && store_write(dir, fd, data, size) == 0 &&
 	    hash_file(fd, object, base) == 0)
 		return fd;
 	store_close(fd);
@@ -173,7 +160,7 @@ static int publish(int dir, struct object *object, int own)
 	if (record < 0)
 		return -1;
 	object_seal(object);
-	if (write_all(dir, record, object, sizeof(*object)) == 0 && link_base(dir, object) == 0 &&
+	if (store_write(dir, record, object, sizeof(*object)) == 0 && link_base(dir, object) == 0 &&
 	    link_anew(dir, own, object_name(name, 'r', object->digest)) == 0 &&
 	    store_link(dir, record, object_name(name, 'o', object->digest)) == 0)
 		held = keep_open(dir, object->digest);

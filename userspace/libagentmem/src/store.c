@@ -161,6 +161,18 @@ int store_link(int dir, int fd, const char *name)
 	return linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW) < 0 ? store_full(dir) : 0;
 }
 
+int store_write(int dir, int fd, const void *data, size_t size)
+{
+	for (size_t done = 0; done < size;) {
+		ssize_t written = write(fd, (const char *)data + done, size - done);
+
+		if (written < 0 && errno != EINTR)
+			return store_full(dir);
+		done += written < 0 ? 0 : (size_t)written;
+	}
+	return 0;
+}
+
 int store_full(int dir)
 {
 	struct statvfs fs;

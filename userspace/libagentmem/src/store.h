@@ -43,6 +43,9 @@ int store_sealed(int fd);
 /* Gives it one. EEXIST stays an error. */
 int store_link(int dir, int fd, const char *name);
 
+/* write(2) of all of it: a bad pointer is EFAULT, and a full store an error. */
+int store_write(int dir, int fd, const void *data, size_t size);
+
 /* What a failed write to the store means to the caller: sets errno by the table of errors, answers -1. */
 int store_full(int dir);
 
