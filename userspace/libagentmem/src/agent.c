@@ -17,7 +17,7 @@ static int agent_file(char name[NAME_SIZE], pid_t pid)
 {
 	uint64_t start;
 
-	if (process_start(pid, &start) < 0)
+	if (am_process_start(pid, &start) < 0)
 		return -1;
 	snprintf(name, NAME_SIZE, "a-%d-%" PRIu64, (int)pid, start);
 	return 0;
@@ -55,12 +55,12 @@ static struct agent *map_agent(int dir, const char *name, ino_t *number)
 	agent->name[sizeof(agent->name) - 1] = '\0';
 	if (!memcmp(agent->magic, MAGIC, sizeof(agent->magic)) && agent->version == VERSION)
 		return agent;
-	agent_release(agent);
+	am_agent_release(agent);
 	errno = EIO;
 	return NULL;
 }
 
-void agent_release(struct agent *agent)
+void am_agent_release(struct agent *agent)
 {
 	if (agent)
 		munmap(agent, sizeof(*agent));
@@ -77,25 +77,25 @@ static int make_agent(int dir, pid_t pid, const char *name, const struct agent *
 	memcpy(made.magic, MAGIC, sizeof(made.magic));
 	made.founder = pid;
 	sscanf(name, "a-%*d-%" SCNu64, &made.founded);
-	fd = store_temporary(dir, 0600);
+	fd = am_store_temporary(dir, 0600);
 	if (fd < 0)
 		return -1;
 	if (write(fd, &made, sizeof(made)) == (ssize_t)sizeof(made)) {
 		unlinkat(dir, name, 0); /* a damaged one */
-		result = store_link(dir, fd, name);
+		result = am_store_link(dir, fd, name);
 	} else {
-		store_full(dir);
+		am_store_full(dir);
 	}
 	close(fd);
 	return result;
 }
 
-struct agent *agent_of(int dir, pid_t pid, bool make, ino_t *number)
+struct agent *am_agent_of(int dir, pid_t pid, bool make, ino_t *number)
 {
 	struct agent *agent;
 	char name[NAME_SIZE];
 
-	if (pid == getpid() && agent_self(dir, NULL) < 0) /* which sees to it that a child shares its parent's */
+	if (pid == getpid() && am_agent_self(dir, NULL) < 0) /* which sees to it that a child shares its parent's */
 		return NULL;
 	if (agent_file(name, pid) < 0)
 		return NULL;
@@ -107,7 +107,7 @@ struct agent *agent_of(int dir, pid_t pid, bool make, ino_t *number)
 
 /* -- the caller's own ------------------------------------------------------ */
 
-/* What count() reads is never unmapped: another thread may be counting. Its user or its store changes once, if ever. */
+/* What am_count() reads is never unmapped: another thread may be counting. Its user or its store changes once, if ever. */
 static struct agent *_Atomic mine;
 static struct totals *_Atomic totals;
 static struct {
@@ -144,7 +144,7 @@ static struct totals *map_totals(int dir)
 	return mapped;
 }
 
-int agent_self(int dir, ino_t *number)
+int am_agent_self(int dir, ino_t *number)
 {
 	pid_t pid = getpid();
 	struct stat st;
@@ -174,12 +174,12 @@ int agent_self(int dir, ino_t *number)
 	return 0;
 }
 
-struct totals *store_totals(void)
+struct totals *am_store_totals(void)
 {
 	return totals;
 }
 
-void count(enum counter which, uint64_t n)
+void am_count(enum counter which, uint64_t n)
 {
 	struct agent *agent = mine;
 	struct totals *all = totals;
@@ -198,21 +198,21 @@ static bool is_guest(int dir, pid_t pid, const char *name, const struct agent *a
 	struct stat st;
 	uint64_t start;
 
-	return (agent->founder != pid || process_start(pid, &start) < 0 || agent->founded != start) &&
+	return (agent->founder != pid || am_process_start(pid, &start) < 0 || agent->founded != start) &&
 	       fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink > 1;
 }
 
 static struct agent *leave(int dir, pid_t pid, const char *name, struct agent *agent)
 {
-	agent_release(agent);
+	am_agent_release(agent);
 	if (pid == self.pid)
 		self.pid = 0; /* to be found anew */
 	return make_agent(dir, pid, name, NULL) < 0 ? NULL : map_agent(dir, name, NULL);
 }
 
-int agent_describe(int dir, pid_t pid, const struct agentmem_mark *mark)
+int am_agent_describe(int dir, pid_t pid, const struct agentmem_mark *mark)
 {
-	struct agent *agent = agent_of(dir, pid, true, NULL);
+	struct agent *agent = am_agent_of(dir, pid, true, NULL);
 	char name[NAME_SIZE];
 
 	if (agent && mark->valid & AGENTMEM_MARK_NAME && agent_file(name, pid) == 0 && is_guest(dir, pid, name, agent))
@@ -229,6 +229,6 @@ int agent_describe(int dir, pid_t pid, const struct agentmem_mark *mark)
 		agent->importance = mark->importance;
 	if (mark->valid & AGENTMEM_MARK_NODE)
 		agent->node = mark->node;
-	agent_release(agent);
+	am_agent_release(agent);
 	return 0;
 }

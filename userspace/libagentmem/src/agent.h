@@ -36,24 +36,24 @@ struct totals {
 };
 
 /* When the process started, in clock ticks after the boot. ESRCH: it has ended, or never was. */
-int process_start(pid_t pid, uint64_t *start);
+int am_process_start(pid_t pid, uint64_t *start);
 /* The process behind a pidfd. EBADF; EBADFD: it is none; ESRCH: it has ended. */
-int process_of(int pidfd, pid_t *pid);
+int am_process_of(int pidfd, pid_t *pid);
 /* Whether a process is the caller's own user's. */
-bool process_own(pid_t pid);
+bool am_process_own(pid_t pid);
 
 /* The caller's agent, made if need be. Its number (st_ino) if `number` is given. */
-int agent_self(int dir, ino_t *number);
-/* The agent of a process: mapped, for agent_release(). make: if it has none yet. NULL with errno (ENOENT: it has none). */
-struct agent *agent_of(int dir, pid_t pid, bool make, ino_t *number);
-void agent_release(struct agent *agent);
+int am_agent_self(int dir, ino_t *number);
+/* The agent of a process: mapped, for am_agent_release(). make: if it has none yet. NULL with errno (ENOENT: it has none). */
+struct agent *am_agent_of(int dir, pid_t pid, bool make, ino_t *number);
+void am_agent_release(struct agent *agent);
 /* Says what the mark says; a process that names itself while it is a guest in its parent's agent gets its own. */
-int agent_describe(int dir, pid_t pid, const struct agentmem_mark *mark);
+int am_agent_describe(int dir, pid_t pid, const struct agentmem_mark *mark);
 
-/* The store's counters; NULL: agent_self() was not called, or there was no memory. */
-struct totals *store_totals(void);
+/* The store's counters; NULL: am_agent_self() was not called, or there was no memory. */
+struct totals *am_store_totals(void);
 
 /* Counts for the caller's agent and for the store, as far as they are known. Needs no lock. */
-void count(enum counter which, uint64_t n);
+void am_count(enum counter which, uint64_t n);
 
 #endif

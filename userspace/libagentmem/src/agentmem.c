@@ -20,9 +20,9 @@ static const struct backend *find(void)
 		return NULL;
 	}
 	if (forced && !strcmp(forced, "fallback"))
-		return &fallback_backend;
-	kernel = kernel_backend();
-	return kernel || forced ? kernel : &fallback_backend;
+		return &am_fallback_backend;
+	kernel = am_kernel_backend();
+	return kernel || forced ? kernel : &am_fallback_backend;
 }
 
 static const struct backend *backend(void)
@@ -201,7 +201,7 @@ int agentmem_unhex(const char *hex, uint8_t digest[AGENTMEM_DIGEST_SIZE])
 	return 0;
 }
 
-int take_struct(void *into, size_t known, const void *from)
+int am_take_struct(void *into, size_t known, const void *from)
 {
 	const unsigned char *bytes = from;
 	uint32_t size = *(const uint32_t *)from;
@@ -215,7 +215,7 @@ int take_struct(void *into, size_t known, const void *from)
 	return 0;
 }
 
-int give_struct(void *stats, const void *from, size_t known)
+int am_give_struct(void *stats, const void *from, size_t known)
 {
 	uint32_t size = *(uint32_t *)stats, filled = size < known ? size : (uint32_t)known;
 

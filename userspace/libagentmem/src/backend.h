@@ -28,10 +28,10 @@ struct backend {
 	ssize_t (*agents)(pid_t *pids, size_t count);
 };
 
-extern const struct backend fallback_backend;
+extern const struct backend am_fallback_backend;
 
 /* The kernel's, or NULL with errno: it has no such calls, refuses them, or the library was built without their numbers. */
-const struct backend *kernel_backend(void);
+const struct backend *am_kernel_backend(void);
 
 static inline int fail(int why)
 {
@@ -43,9 +43,9 @@ static inline int fail(int why)
  * Reads a structure that starts with its size into one of `known` bytes. EINVAL: it is shorter; E2BIG: longer, and what
  * is not known is not zero.
  */
-int take_struct(void *into, size_t known, const void *from);
+int am_take_struct(void *into, size_t known, const void *from);
 
 /* Gives a structure of `known` bytes to who asked for stats->size of them. */
-int give_struct(void *stats, const void *from, size_t known);
+int am_give_struct(void *stats, const void *from, size_t known);
 
 #endif

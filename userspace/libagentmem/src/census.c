@@ -116,13 +116,13 @@ static void unite(struct census *census)
 	census->nr_holds = kept;
 }
 
-int census_take(int dir, struct census *census)
+int am_census_take(int dir, struct census *census)
 {
 	struct names names = {0};
 	int result = -1;
 
 	*census = (struct census){0};
-	if (keep_list(dir, &names)) {
+	if (am_keep_list(dir, &names)) {
 		census->objects = calloc(names.count + 1, sizeof(*census->objects));
 		census->agents = calloc(names.count + 1, sizeof(*census->agents));
 		if (census->objects && census->agents) {
@@ -132,11 +132,11 @@ int census_take(int dir, struct census *census)
 			unite(census);
 		}
 	}
-	keep_list_free(&names);
+	am_keep_list_free(&names);
 	return result;
 }
 
-void census_free(struct census *census)
+void am_census_free(struct census *census)
 {
 	free(census->objects);
 	free(census->agents);

@@ -22,8 +22,8 @@ struct census {
 };
 #define UNKNOWN_AGENT	(1ull << 63)
 
-/* In the store's lock. -1 with errno; census_free() in any case. */
-int census_take(int dir, struct census *census);
-void census_free(struct census *census);
+/* In the store's lock. -1 with errno; am_census_free() in any case. */
+int am_census_take(int dir, struct census *census);
+void am_census_free(struct census *census);
 
 #endif

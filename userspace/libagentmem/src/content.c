@@ -28,7 +28,7 @@ static int load_base(int dir, const struct object *object, struct object *base)
 {
 	char name[NAME_SIZE];
 
-	if (object_load(dir, object_name(name, 'b', object->digest), base) == 0 &&
+	if (am_object_load(dir, am_object_name(name, 'b', object->digest), base) == 0 &&
 	    !memcmp(base->digest, object->base, sizeof(base->digest)) && base->depth < object->depth &&
 	    (!object->start || (base->length < object->length && base->length - object->start < page_size())))
 		return 0;
@@ -39,7 +39,7 @@ static int load_base(int dir, const struct object *object, struct object *base)
 /* Puts an object's own pages up to `end` where its content is to be. */
 static int map_own(int dir, const struct object *object, uint64_t end, char *content)
 {
-	int fd = object_plain(dir, object);
+	int fd = am_object_plain(dir, object);
 	void *at = content + object->start, *mapped;
 
 	if (fd < 0)
@@ -69,7 +69,7 @@ static int map_chain(int dir, const struct object *object, char *content)
 }
 
 /* The page before the content is the record's. Its mapping keeps the open file, and so the lock that keeps the object. */
-int object_map(int dir, const struct object *object, int record, struct agentmem_view *view)
+int am_object_map(int dir, const struct object *object, int record, struct agentmem_view *view)
 {
 	size_t page = page_size(), size = page + whole_pages(object->length);
 	char *room = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -85,7 +85,7 @@ int object_map(int dir, const struct object *object, int record, struct agentmem
 	return -1;
 }
 
-int object_unmap(const struct agentmem_view *view)
+int am_object_unmap(const struct agentmem_view *view)
 {
 	return munmap((char *)view->data - page_size(), page_size() + whole_pages(view->size));
 }
@@ -97,7 +97,7 @@ static bool own_intact(const struct object *object, const struct object *base, c
 {
 	struct object seen = *object;
 
-	object_hash(&seen, object->start ? base : NULL, own);
+	am_object_hash(&seen, object->start ? base : NULL, own);
 	return !memcmp(seen.digest, object->digest, sizeof(seen.digest));
 }
 
@@ -118,9 +118,9 @@ static int unpack(int dir, const struct object *object, int packed)
 	char name[NAME_SIZE];
 	int plain, lock;
 
-	if (object->depth && (load_base(dir, object, &base) < 0 || object_map(dir, &base, -1, &prefix) < 0))
+	if (object->depth && (load_base(dir, object, &base) < 0 || am_object_map(dir, &base, -1, &prefix) < 0))
 		return -1;
-	plain = unpack_file(dir, packed, object->length - object->start, &prefix);
+	plain = am_unpack_file(dir, packed, object->length - object->start, &prefix);
 	if (plain >= 0) {
 		size_t size = object->length - object->start;
 		void *own = mmap(NULL, size, PROT_READ, MAP_SHARED, plain, 0);
@@ -135,23 +135,23 @@ static int unpack(int dir, const struct object *object, int packed)
 		}
 	}
 	if (prefix.data)
-		object_unmap(&prefix);
+		am_object_unmap(&prefix);
 	if (plain >= 0)
-		plain = store_sealed(plain);
+		plain = am_store_sealed(plain);
 	if (plain < 0)
 		return -1;
-	count(DECOMPRESSIONS, 1);
-	count(DECOMPRESS_NS, nanoseconds() - began);
-	lock = store_lock(dir);
+	am_count(DECOMPRESSIONS, 1);
+	am_count(DECOMPRESS_NS, nanoseconds() - began);
+	lock = am_store_lock(dir);
 	if (lock >= 0) {
 		/* Another one may have been as fast, or the object marked cold again: then this file serves who asked. */
-		store_link(dir, plain, object_name(name, 'r', object->digest));
-		store_unlock(lock);
+		am_store_link(dir, plain, am_object_name(name, 'r', object->digest));
+		am_store_unlock(lock);
 	}
 	return plain;
 }
 
-int object_plain(int dir, const struct object *object)
+int am_object_plain(int dir, const struct object *object)
 {
 	char name[NAME_SIZE];
 	struct stat st;
@@ -161,10 +161,10 @@ int object_plain(int dir, const struct object *object)
 	for (int tries = 0; fd < 0 && tries < 100; tries++) {
 		int packed;
 
-		fd = openat(dir, object_name(name, 'r', object->digest), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+		fd = openat(dir, am_object_name(name, 'r', object->digest), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd >= 0 || errno != ENOENT)
 			break;
-		packed = openat(dir, object_name(name, 'z', object->digest), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+		packed = openat(dir, am_object_name(name, 'z', object->digest), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 		if (packed >= 0) {
 			fd = unpack(dir, object, packed);
 			close(packed);

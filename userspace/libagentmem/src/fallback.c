@@ -20,10 +20,10 @@ static int verify(int dir, int fd, const uint8_t *digest)
 	struct object object;
 	bool good = false;
 
-	if (object_read(fd, &object) == 0 && !memcmp(object.digest, digest, sizeof(object.digest))) {
-		if (object_map(dir, &object, -1, &view) == 0) {
-			good = object_intact(&object, &view);
-			object_unmap(&view);
+	if (am_object_read(fd, &object) == 0 && !memcmp(object.digest, digest, sizeof(object.digest))) {
+		if (am_object_map(dir, &object, -1, &view) == 0) {
+			good = am_object_intact(&object, &view);
+			am_object_unmap(&view);
 		} else if (errno != EIO) {
 			return -1;
 		}
@@ -33,55 +33,55 @@ static int verify(int dir, int fd, const uint8_t *digest)
 
 static int fallback_attach(const uint8_t *digest)
 {
-	int dir = store_open(), fd = -1, lock, why;
+	int dir = am_store_open(), fd = -1, lock, why;
 	char grant[NAME_SIZE];
 	ino_t agent;
 
 	if (dir < 0)
 		return -1;
-	lock = store_lock(dir);
+	lock = am_store_lock(dir);
 	if (lock >= 0) {
-		if (agent_self(dir, &agent) == 0)
-			fd = keep_hold(dir, digest);
+		if (am_agent_self(dir, &agent) == 0)
+			fd = am_keep_hold(dir, digest);
 		if (fd >= 0) {
-			keep_grant(grant, agent, digest);
+			am_keep_grant(grant, agent, digest);
 			unlinkat(dir, grant, 0);
 		}
-		store_unlock(lock);
+		am_store_unlock(lock);
 	}
 	if (fd >= 0 && verify(dir, fd, digest) < 0) {
 		why = errno;
 		close(fd);
-		lock = why == ENOENT ? store_lock(dir) : -1;
+		lock = why == ENOENT ? am_store_lock(dir) : -1;
 		if (lock >= 0) {
-			keep_remove(dir, digest);
-			store_unlock(lock);
+			am_keep_remove(dir, digest);
+			am_store_unlock(lock);
 		}
 		fd = fail(why);
 	}
 	if (fd >= 0)
-		count(ATTACH_HITS, 1);
-	store_close(dir);
+		am_count(ATTACH_HITS, 1);
+	am_store_close(dir);
 	return fd;
 }
 
 static int fallback_close(int fd)
 {
 	struct object object;
-	bool known = object_read(fd, &object) == 0;
+	bool known = am_object_read(fd, &object) == 0;
 	int dir, lock;
 
 	if (close(fd) < 0)
 		return -1;
-	dir = known ? store_open() : -1;
+	dir = known ? am_store_open() : -1;
 	if (dir < 0)
 		return 0;
-	lock = store_lock(dir);
+	lock = am_store_lock(dir);
 	if (lock >= 0) {
-		keep_release(dir, object.digest);
-		store_unlock(lock);
+		am_keep_release(dir, object.digest);
+		am_store_unlock(lock);
 	}
-	store_close(dir);
+	am_store_close(dir);
 	return 0;
 }
 
@@ -89,23 +89,23 @@ static int fallback_close(int fd)
 
 static int fallback_map(int fd, struct agentmem_view *view)
 {
-	int dir = store_open(), result;
+	int dir = am_store_open(), result;
 	char name[NAME_SIZE];
 	struct object object;
 	bool plain;
 
 	if (dir < 0)
 		return -1;
-	result = object_given(dir, fd, &object);
+	result = am_object_given(dir, fd, &object);
 	if (result == 0) {
-		plain = faccessat(dir, object_name(name, 'r', object.digest), F_OK, 0) == 0;
-		result = object_map(dir, &object, fd, view);
+		plain = faccessat(dir, am_object_name(name, 'r', object.digest), F_OK, 0) == 0;
+		result = am_object_map(dir, &object, fd, view);
 		if (result == 0) {
-			count(plain ? FAULT_RESIDENT : FAULT_STORED, 1);
-			object_touch(dir, &object);
+			am_count(plain ? FAULT_RESIDENT : FAULT_STORED, 1);
+			am_object_touch(dir, &object);
 		}
 	}
-	store_close(dir);
+	am_store_close(dir);
 	return result;
 }
 
@@ -113,7 +113,7 @@ static int fallback_digest(int fd, uint8_t *digest)
 {
 	struct object object;
 
-	if (object_read(fd, &object) < 0)
+	if (am_object_read(fd, &object) < 0)
 		return -1;
 	memcpy(digest, object.digest, sizeof(object.digest));
 	return 0;
@@ -128,18 +128,18 @@ static int grant(int dir, const struct object *object, pid_t pid, bool revoke)
 	struct agent *agent;
 	ino_t number;
 
-	agent = agent_of(dir, pid, !revoke, &number);
+	agent = am_agent_of(dir, pid, !revoke, &number);
 	if (!agent)
 		return fail(revoke && errno != ESRCH ? ENOENT : errno);
-	agent_release(agent);
-	keep_grant(name, number, object->digest);
+	am_agent_release(agent);
+	am_keep_grant(name, number, object->digest);
 	if (revoke)
 		return unlinkat(dir, name, 0);
 	if (faccessat(dir, name, F_OK, 0) == 0)
 		return 0; /* twice is as good as once */
-	if (keep_grants(dir, number) >= GRANTS)
+	if (am_keep_grants(dir, number) >= GRANTS)
 		return fail(EDQUOT);
-	return linkat(dir, object_name(record, 'o', object->digest), dir, name, 0) < 0 ? store_full(dir) : 0;
+	return linkat(dir, am_object_name(record, 'o', object->digest), dir, name, 0) < 0 ? am_store_full(dir) : 0;
 }
 
 static int fallback_share(int fd, int pidfd, unsigned int flags)
@@ -152,34 +152,34 @@ static int fallback_share(int fd, int pidfd, unsigned int flags)
 		return fail(EINVAL);
 	if (fcntl(fd, F_GETFD) < 0 || fcntl(pidfd, F_GETFD) < 0)
 		return -1;
-	dir = store_open();
+	dir = am_store_open();
 	if (dir < 0)
 		return -1;
-	result = object_given(dir, fd, &object);
+	result = am_object_given(dir, fd, &object);
 	if (result == 0)
-		result = process_of(pidfd, &pid);
-	if (result == 0 && !process_own(pid))
+		result = am_process_of(pidfd, &pid);
+	if (result == 0 && !am_process_own(pid))
 		result = fail(EPERM);
-	lock = result == 0 ? store_lock(dir) : -1;
+	lock = result == 0 ? am_store_lock(dir) : -1;
 	if (lock >= 0) {
 		result = grant(dir, &object, pid, flags & AGENTMEM_REVOKE);
-		store_unlock(lock);
+		am_store_unlock(lock);
 	}
-	store_close(dir);
+	am_store_close(dir);
 	return lock < 0 ? -1 : result;
 }
 
-const struct backend fallback_backend = {
+const struct backend am_fallback_backend = {
 	.name = "fallback",
-	.put = fallback_put,
+	.put = am_fallback_put,
 	.attach = fallback_attach,
 	.close = fallback_close,
 	.map = fallback_map,
-	.unmap = object_unmap,
+	.unmap = am_object_unmap,
 	.share = fallback_share,
-	.mark = fallback_mark,
+	.mark = am_fallback_mark,
 	.digest = fallback_digest,
-	.smu_stats = fallback_smu_stats,
-	.stats = fallback_stats,
-	.agents = fallback_agents,
+	.smu_stats = am_fallback_smu_stats,
+	.stats = am_fallback_stats,
+	.agents = am_fallback_agents,
 };

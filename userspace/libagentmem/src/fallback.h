@@ -7,17 +7,17 @@
 #include <stdbool.h>
 
 /* put.c */
-int fallback_put(unsigned int type, const void *data, size_t size, const struct agentmem_options *options, int append_to,
+int am_fallback_put(unsigned int type, const void *data, size_t size, const struct agentmem_options *options, int append_to,
 		 struct agentmem_info *info);
 /* Whether it is a NUMA node of this machine, or -1. */
-bool fallback_node(int node);
+bool am_fallback_node(int node);
 
 /* mark.c */
-int fallback_mark(int fd, const struct agentmem_mark *mark);
+int am_fallback_mark(int fd, const struct agentmem_mark *mark);
 
 /* figures.c */
-int fallback_smu_stats(int fd, struct agentmem_smu_stats *stats);
-int fallback_stats(unsigned int scope, int pidfd, struct agentmem_stats *stats);
-ssize_t fallback_agents(pid_t *pids, size_t count);
+int am_fallback_smu_stats(int fd, struct agentmem_smu_stats *stats);
+int am_fallback_stats(unsigned int scope, int pidfd, struct agentmem_stats *stats);
+ssize_t am_fallback_agents(pid_t *pids, size_t count);
 
 #endif

@@ -18,7 +18,7 @@ static uint64_t part_size(int dir, char kind, const uint8_t *digest)
 	char name[NAME_SIZE];
 	struct stat st;
 
-	if (fstatat(dir, object_name(name, kind, digest), &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(dir, am_object_name(name, kind, digest), &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
 	return kind == 'r' ? (uint64_t)st.st_blocks * 512 : (uint64_t)st.st_size;
 }
@@ -36,13 +36,13 @@ static uint32_t holders(const struct census *census, const uint8_t *digest)
 
 static int locked_census(int dir, struct census *census)
 {
-	int lock = store_lock(dir), result;
+	int lock = am_store_lock(dir), result;
 
 	*census = (struct census){0};
 	if (lock < 0)
 		return -1;
-	result = agent_self(dir, NULL) < 0 ? -1 : census_take(dir, census);
-	store_unlock(lock);
+	result = am_agent_self(dir, NULL) < 0 ? -1 : am_census_take(dir, census);
+	am_store_unlock(lock);
 	return result;
 }
 
@@ -50,10 +50,10 @@ static int smu_stats(int dir, int fd, struct agentmem_smu_stats *stats)
 {
 	struct object object;
 	struct census census;
-	uint64_t now = object_now();
+	uint64_t now = am_object_now();
 	int result;
 
-	if (object_given(dir, fd, &object) < 0)
+	if (am_object_given(dir, fd, &object) < 0)
 		return -1;
 	result = locked_census(dir, &census);
 	*stats = (struct agentmem_smu_stats){
@@ -69,23 +69,23 @@ static int smu_stats(int dir, int fd, struct agentmem_smu_stats *stats)
 		.base_depth = object.depth,
 		.node = object.node,
 	};
-	census_free(&census);
+	am_census_free(&census);
 	stats->algorithm = stats->stored ? AGENTMEM_ALG_ZSTD : AGENTMEM_ALG_NONE;
 	stats->holders += !stats->holders; /* the caller, where the kernel does not list locks */
 	memcpy(stats->digest, object.digest, sizeof(stats->digest));
 	return result;
 }
 
-int fallback_smu_stats(int fd, struct agentmem_smu_stats *stats)
+int am_fallback_smu_stats(int fd, struct agentmem_smu_stats *stats)
 {
 	struct agentmem_smu_stats made;
-	int dir = store_open(), result;
+	int dir = am_store_open(), result;
 
 	if (dir < 0)
 		return -1;
 	result = smu_stats(dir, fd, &made);
-	store_close(dir);
-	return result < 0 ? -1 : give_struct(stats, &made, sizeof(made));
+	am_store_close(dir);
+	return result < 0 ? -1 : am_give_struct(stats, &made, sizeof(made));
 }
 
 /* -- agents --------------------------------------------------------------------- */
@@ -115,7 +115,7 @@ static void add_holds(int dir, struct agentmem_stats *stats, const struct census
 		struct object object;
 		char name[NAME_SIZE];
 
-		if ((agent && hold->agent != agent) || object_load(dir, object_name(name, 'o', digest), &object) < 0)
+		if ((agent && hold->agent != agent) || am_object_load(dir, am_object_name(name, 'o', digest), &object) < 0)
 			continue;
 		stats->smus++;
 		stats->logical_bytes += object.length;
@@ -180,10 +180,10 @@ static int agent_stats(int dir, pid_t pid, struct agentmem_stats *stats)
 	int result;
 
 	*stats = (struct agentmem_stats){.state = AGENTMEM_ACTIVE, .importance = 500, .node = -1};
-	agent = agent_of(dir, pid, pid == getpid(), &number);
+	agent = am_agent_of(dir, pid, pid == getpid(), &number);
 	if (!agent)
 		return errno == ENOENT ? 0 : -1;
-	result = census_take(dir, &census);
+	result = am_census_take(dir, &census);
 	stats->state = agent->state;
 	stats->importance = agent->importance;
 	stats->node = agent->node;
@@ -191,8 +191,8 @@ static int agent_stats(int dir, pid_t pid, struct agentmem_stats *stats)
 	add_holds(dir, stats, &census, number);
 	add_anonymous(stats, &census, number);
 	take_name(stats, agent);
-	agent_release(agent);
-	census_free(&census);
+	am_agent_release(agent);
+	am_census_free(&census);
 	return result;
 }
 
@@ -203,22 +203,22 @@ static int domain_stats(int dir, struct agentmem_stats *stats)
 	int result;
 
 	*stats = (struct agentmem_stats){.node = -1};
-	if (agent_self(dir, NULL) < 0)
+	if (am_agent_self(dir, NULL) < 0)
 		return -1;
-	result = census_take(dir, &census);
-	if (store_totals())
-		add_counters(stats, store_totals()->count);
+	result = am_census_take(dir, &census);
+	if (am_store_totals())
+		add_counters(stats, am_store_totals()->count);
 	add_holds(dir, stats, &census, 0);
 	add_anonymous(stats, &census, 0);
 	for (size_t i = 0; i < census.nr_objects; i++) {
 		stats->resident_top += part_size(dir, 'r', census.objects[i].digest);
 		stats->stored_bytes += part_size(dir, 'z', census.objects[i].digest);
 	}
-	census_free(&census);
+	am_census_free(&census);
 	return result;
 }
 
-int fallback_stats(unsigned int scope, int pidfd, struct agentmem_stats *stats)
+int am_fallback_stats(unsigned int scope, int pidfd, struct agentmem_stats *stats)
 {
 	struct agentmem_stats made;
 	pid_t pid = getpid();
@@ -227,27 +227,27 @@ int fallback_stats(unsigned int scope, int pidfd, struct agentmem_stats *stats)
 	if (scope == AGENTMEM_SCOPE_SYSTEM)
 		return fail(EOPNOTSUPP);
 	if (scope == AGENTMEM_SCOPE_AGENT && pidfd != AGENTMEM_SELF) {
-		if (process_of(pidfd, &pid) < 0)
+		if (am_process_of(pidfd, &pid) < 0)
 			return -1;
-		if (!process_own(pid))
+		if (!am_process_own(pid))
 			return fail(EACCES);
 	}
-	dir = store_open();
+	dir = am_store_open();
 	if (dir < 0)
 		return -1;
-	lock = store_lock(dir);
+	lock = am_store_lock(dir);
 	if (lock >= 0) {
 		result = scope == AGENTMEM_SCOPE_AGENT ? agent_stats(dir, pid, &made) : domain_stats(dir, &made);
-		store_unlock(lock);
+		am_store_unlock(lock);
 	}
 	made.size = sizeof(made);
-	store_close(dir);
-	return result < 0 ? -1 : give_struct(stats, &made, sizeof(made));
+	am_store_close(dir);
+	return result < 0 ? -1 : am_give_struct(stats, &made, sizeof(made));
 }
 
-ssize_t fallback_agents(pid_t *pids, size_t count)
+ssize_t am_fallback_agents(pid_t *pids, size_t count)
 {
-	int dir = store_open();
+	int dir = am_store_open();
 	struct census census;
 	size_t found = 0;
 	uint64_t start;
@@ -255,14 +255,14 @@ ssize_t fallback_agents(pid_t *pids, size_t count)
 	if (dir < 0)
 		return -1;
 	int result = locked_census(dir, &census);
-	store_close(dir);
+	am_store_close(dir);
 	for (size_t i = 0; i < census.nr_agents; i++) {
-		if (process_start(census.agents[i].pid, &start) < 0)
+		if (am_process_start(census.agents[i].pid, &start) < 0)
 			continue;
 		if (found < count)
 			pids[found] = census.agents[i].pid;
 		found++;
 	}
-	census_free(&census);
+	am_census_free(&census);
 	return result < 0 ? -1 : (ssize_t)found;
 }

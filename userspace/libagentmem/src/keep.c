@@ -17,7 +17,7 @@ static int open_record(int dir, const uint8_t *digest)
 {
 	char name[NAME_SIZE];
 
-	return openat(dir, object_name(name, 'o', digest), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	return openat(dir, am_object_name(name, 'o', digest), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 /* Whether no open descriptor or mapping holds the record. Leaves the lock on it. */
@@ -33,15 +33,15 @@ static unsigned int links(int record)
 	return fstat(record, &st) == 0 ? (unsigned int)st.st_nlink : 0;
 }
 
-void keep_remove(int dir, const uint8_t *digest)
+void am_keep_remove(int dir, const uint8_t *digest)
 {
 	char name[NAME_SIZE];
 
 	for (const char *kind = "orzb"; *kind; kind++) /* the record first: without it the rest is rubbish for the sweep */
-		unlinkat(dir, object_name(name, *kind, digest), 0);
+		unlinkat(dir, am_object_name(name, *kind, digest), 0);
 }
 
-void keep_release(int dir, const uint8_t *digest)
+void am_keep_release(int dir, const uint8_t *digest)
 {
 	uint8_t at[AGENTMEM_DIGEST_SIZE];
 	struct object object;
@@ -51,9 +51,9 @@ void keep_release(int dir, const uint8_t *digest)
 	while ((record = open_record(dir, at)) >= 0) {
 		bool gone = unheld(record) && links(record) == 1, more;
 
-		more = gone && object_read(record, &object) == 0 && object.depth;
+		more = gone && am_object_read(record, &object) == 0 && object.depth;
 		if (gone)
-			keep_remove(dir, at);
+			am_keep_remove(dir, at);
 		close(record);
 		if (!more)
 			return;
@@ -61,7 +61,7 @@ void keep_release(int dir, const uint8_t *digest)
 	}
 }
 
-int keep_hold(int dir, const uint8_t *digest)
+int am_keep_hold(int dir, const uint8_t *digest)
 {
 	int record = open_record(dir, digest);
 
@@ -72,9 +72,9 @@ int keep_hold(int dir, const uint8_t *digest)
 
 		flock(record, LOCK_UN);
 		if (kept_by > 1) /* by what may itself be kept by nothing */
-			keep_sweep(dir);
+			am_keep_sweep(dir);
 		else
-			keep_release(dir, digest);
+			am_keep_release(dir, digest);
 	}
 	if (links(record) && flock(record, LOCK_SH) == 0)
 		return record;
@@ -83,18 +83,18 @@ int keep_hold(int dir, const uint8_t *digest)
 	return -1;
 }
 
-int keep_open(int dir, const uint8_t *digest)
+int am_keep_open(int dir, const uint8_t *digest)
 {
 	int record = open_record(dir, digest);
 
 	if (record >= 0 && flock(record, LOCK_SH) < 0) {
-		store_close(record);
+		am_store_close(record);
 		return -1;
 	}
 	return record;
 }
 
-void keep_grant(char name[NAME_SIZE], ino_t agent, const uint8_t *digest)
+void am_keep_grant(char name[NAME_SIZE], ino_t agent, const uint8_t *digest)
 {
 	int length = snprintf(name, NAME_SIZE, "g-%ju-", (uintmax_t)agent);
 
@@ -118,7 +118,7 @@ static bool add(struct names *names, const char *name)
 	return true;
 }
 
-bool keep_list(int dir, struct names *names)
+bool am_keep_list(int dir, struct names *names)
 {
 	int again = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *stream = again < 0 ? NULL : fdopendir(again);
@@ -137,21 +137,21 @@ bool keep_list(int dir, struct names *names)
 	return all;
 }
 
-void keep_list_free(struct names *names)
+void am_keep_list_free(struct names *names)
 {
 	free(names->list);
 }
 
-size_t keep_grants(int dir, ino_t agent)
+size_t am_keep_grants(int dir, ino_t agent)
 {
 	struct names names = {0};
 	size_t pending = 0;
 	uintmax_t number;
 
-	if (keep_list(dir, &names))
+	if (am_keep_list(dir, &names))
 		for (size_t i = 0; i < names.count; i++)
 			pending += sscanf(names.list[i], "g-%ju-", &number) == 1 && number == agent;
-	keep_list_free(&names);
+	am_keep_list_free(&names);
 	return pending;
 }
 
@@ -174,7 +174,7 @@ static size_t living_agents(int dir, const struct names *names, ino_t *living)
 		struct stat st;
 		int pid;
 
-		if (sscanf(names->list[i], "a-%d-%" SCNu64, &pid, &start) == 2 && process_start(pid, &now) == 0 &&
+		if (sscanf(names->list[i], "a-%d-%" SCNu64, &pid, &start) == 2 && am_process_start(pid, &now) == 0 &&
 		    now == start && fstatat(dir, names->list[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
 			living[alive++] = st.st_ino;
 	}
@@ -207,7 +207,7 @@ static void sweep_part(int dir, const char *name)
 static void sweep_all(int dir, const struct names *names, const ino_t *living, size_t alive)
 {
 	uint8_t digest[AGENTMEM_DIGEST_SIZE];
-	struct totals *totals = store_totals();
+	struct totals *totals = am_store_totals();
 	uint64_t objects = 0;
 
 	for (size_t i = 0; i < names->count; i++)
@@ -215,7 +215,7 @@ static void sweep_all(int dir, const struct names *names, const ino_t *living, s
 			sweep_agent(dir, names->list[i], living, alive);
 	for (size_t i = 0; i < names->count; i++) {
 		if (names->list[i][0] == 'o' && agentmem_unhex(names->list[i] + 2, digest) == 0) {
-			keep_release(dir, digest);
+			am_keep_release(dir, digest);
 			objects++;
 		}
 	}
@@ -228,18 +228,18 @@ static void sweep_all(int dir, const struct names *names, const ino_t *living, s
 	}
 }
 
-void keep_sweep(int dir)
+void am_keep_sweep(int dir)
 {
 	struct names names = {0};
 	ino_t *living;
 	int before = errno;
 
-	if (keep_list(dir, &names)) {
+	if (am_keep_list(dir, &names)) {
 		living = malloc((names.count + 1) * sizeof(*living));
 		if (living)
 			sweep_all(dir, &names, living, living_agents(dir, &names, living));
 		free(living);
 	}
-	keep_list_free(&names);
+	am_keep_list_free(&names);
 	errno = before;
 }

@@ -98,7 +98,7 @@ static int kernel_put(unsigned int type, const void *data, size_t size, const st
 	if (options) {
 		struct agentmem_options o;
 
-		if (take_struct(&o, sizeof(o), options) < 0)
+		if (am_take_struct(&o, sizeof(o), options) < 0)
 			return -1;
 		if (o.flags & ~AGENTMEM_NOCOMPRESS || (o.base_fd != -1 && append_to >= 0))
 			return fail(EINVAL);
@@ -168,14 +168,14 @@ static int kernel_smu_stats(int fd, struct agentmem_smu_stats *stats)
 {
 	struct agent_smu_stats known;
 
-	return get_stats(AGENT_STATS_SMU, fd, &known, sizeof(known)) < 0 ? -1 : give_struct(stats, &known, sizeof(known));
+	return get_stats(AGENT_STATS_SMU, fd, &known, sizeof(known)) < 0 ? -1 : am_give_struct(stats, &known, sizeof(known));
 }
 
 static int kernel_stats(unsigned int scope, int pidfd, struct agentmem_stats *stats)
 {
 	struct agent_stats known;
 
-	return get_stats(scope, pidfd, &known, sizeof(known)) < 0 ? -1 : give_struct(stats, &known, sizeof(known));
+	return get_stats(scope, pidfd, &known, sizeof(known)) < 0 ? -1 : am_give_struct(stats, &known, sizeof(known));
 }
 
 static int kernel_digest(int fd, uint8_t *digest)
@@ -243,7 +243,7 @@ static const struct backend calls = {
  * Asks for figures, which changes nothing, and looks whether they are such: in another kernel the number may be another
  * call's.
  */
-const struct backend *kernel_backend(void)
+const struct backend *am_kernel_backend(void)
 {
 	struct agent_stats stats = {0};
 	long known = get_stats(AGENT_STATS_DOMAIN, -1, &stats, sizeof(stats));
@@ -256,7 +256,7 @@ const struct backend *kernel_backend(void)
 
 #else
 
-const struct backend *kernel_backend(void)
+const struct backend *am_kernel_backend(void)
 {
 	errno = ENOSYS;
 	return NULL;

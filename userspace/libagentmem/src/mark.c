@@ -25,13 +25,13 @@ static int check(struct agentmem_mark *mark, const struct agentmem_mark *given)
 		*mark = (struct agentmem_mark){.valid = AGENTMEM_MARK_TEMPERATURE, .temperature = AGENTMEM_HOT};
 		return 0;
 	}
-	if (take_struct(mark, sizeof(*mark), given) < 0)
+	if (am_take_struct(mark, sizeof(*mark), given) < 0)
 		return -1;
 	if (mark->valid & ~MARKS || mark->reserved ||
 	    (mark->valid & AGENTMEM_MARK_TEMPERATURE && !within(mark->temperature, AGENTMEM_HOT, AGENTMEM_COLD)) ||
 	    (mark->valid & AGENTMEM_MARK_STATE && !within(mark->state, AGENTMEM_ACTIVE, AGENTMEM_IDLE)) ||
 	    (mark->valid & AGENTMEM_MARK_IMPORTANCE && !within(mark->importance, 1, 1000)) ||
-	    (mark->valid & AGENTMEM_MARK_NODE && !fallback_node(mark->node)) ||
+	    (mark->valid & AGENTMEM_MARK_NODE && !am_fallback_node(mark->node)) ||
 	    (mark->valid & AGENTMEM_MARK_NAME && !within((uint32_t)strnlen(mark->name, sizeof(mark->name)), 1,
 							 sizeof(mark->name) - 1)))
 		return fail(EINVAL);
@@ -45,16 +45,16 @@ static int pack(int dir, const struct object *object, int level)
 	struct agentmem_view prefix = {0};
 	struct object base;
 	char name[NAME_SIZE];
-	int plain = object_plain(dir, object), packed = -1;
+	int plain = am_object_plain(dir, object), packed = -1;
 
 	if (plain < 0)
 		return -1;
-	if (!object->depth || (object_load(dir, object_name(name, 'b', object->digest), &base) == 0 &&
-			       object_map(dir, &base, -1, &prefix) == 0))
-		packed = pack_file(dir, plain, object->length - object->start, &prefix, level);
-	store_close(plain);
+	if (!object->depth || (am_object_load(dir, am_object_name(name, 'b', object->digest), &base) == 0 &&
+			       am_object_map(dir, &base, -1, &prefix) == 0))
+		packed = am_pack_file(dir, plain, object->length - object->start, &prefix, level);
+	am_store_close(plain);
 	if (prefix.data)
-		object_unmap(&prefix);
+		am_object_unmap(&prefix);
 	return packed;
 }
 
@@ -66,24 +66,24 @@ static int cool(int dir, const struct object *object, uint32_t temperature)
 
 	if (object->flags & AGENTMEM_NOCOMPRESS)
 		return 0;
-	object_name(name, 'z', object->digest);
-	object_name(plain, 'r', object->digest);
+	am_object_name(name, 'z', object->digest);
+	am_object_name(plain, 'r', object->digest);
 	if (faccessat(dir, name, F_OK, 0) == 0) {
-		count(EVICT_MARK, unlinkat(dir, plain, 0) == 0);
+		am_count(EVICT_MARK, unlinkat(dir, plain, 0) == 0);
 		return 0;
 	}
 	packed = pack(dir, object, temperature == AGENTMEM_WARM ? PACK_WARM : PACK_COLD);
 	if (packed < 0)
 		return errno == EINVAL ? 0 : -1;
-	lock = store_lock(dir);
+	lock = am_store_lock(dir);
 	if (lock >= 0) {
-		result = store_link(dir, packed, name) < 0 && errno != EEXIST ? -1 : 0;
+		result = am_store_link(dir, packed, name) < 0 && errno != EEXIST ? -1 : 0;
 		if (result == 0)
-			count(EVICT_MARK, unlinkat(dir, plain, 0) == 0);
-		store_unlock(lock);
-		count(COMPRESSIONS, 1);
+			am_count(EVICT_MARK, unlinkat(dir, plain, 0) == 0);
+		am_store_unlock(lock);
+		am_count(COMPRESSIONS, 1);
 	}
-	store_close(packed);
+	am_store_close(packed);
 	return result;
 }
 
@@ -95,20 +95,20 @@ static int heat(int dir, const struct object *object)
 	int plain, lock, result;
 
 	for (;;) {
-		plain = object_plain(dir, &at);
+		plain = am_object_plain(dir, &at);
 		if (plain < 0)
 			return -1;
-		lock = store_lock(dir);
-		result = lock < 0 ? -1 : store_link(dir, plain, object_name(name, 'r', at.digest));
+		lock = am_store_lock(dir);
+		result = lock < 0 ? -1 : am_store_link(dir, plain, am_object_name(name, 'r', at.digest));
 		if (lock >= 0) {
 			if (result == 0 || errno == EEXIST)
-				unlinkat(dir, object_name(name, 'z', at.digest), 0);
-			store_unlock(lock);
+				unlinkat(dir, am_object_name(name, 'z', at.digest), 0);
+			am_store_unlock(lock);
 		}
 		close(plain);
 		if (!at.start)
 			return 0;
-		if (object_load(dir, object_name(name, 'b', at.digest), &at) < 0)
+		if (am_object_load(dir, am_object_name(name, 'b', at.digest), &at) < 0)
 			return fail(EIO);
 	}
 }
@@ -119,15 +119,15 @@ static int mark_object(int dir, const uint8_t *digest, const struct agentmem_mar
 	struct object object;
 	int lock, result = 0;
 
-	object_name(name, 'o', digest);
-	if (object_load(dir, name, &object) < 0)
+	am_object_name(name, 'o', digest);
+	if (am_object_load(dir, name, &object) < 0)
 		return -1;
 	if (mark->valid & AGENTMEM_MARK_TEMPERATURE)
 		result = mark->temperature == AGENTMEM_HOT ? heat(dir, &object) : cool(dir, &object, mark->temperature);
-	lock = result == 0 ? store_lock(dir) : -1;
+	lock = result == 0 ? am_store_lock(dir) : -1;
 	if (lock < 0)
 		return -1;
-	result = object_load(dir, name, &object);
+	result = am_object_load(dir, name, &object);
 	if (result == 0) {
 		if (mark->valid & AGENTMEM_MARK_TEMPERATURE)
 			object.temperature = mark->temperature;
@@ -135,11 +135,11 @@ static int mark_object(int dir, const uint8_t *digest, const struct agentmem_mar
 			object.importance = mark->importance;
 		if (mark->valid & AGENTMEM_MARK_NODE)
 			object.node = mark->node;
-		result = object_update(dir, &object);
+		result = am_object_update(dir, &object);
 	}
-	store_unlock(lock);
+	am_store_unlock(lock);
 	if (result == 0 && mark->valid & AGENTMEM_MARK_TEMPERATURE && mark->temperature == AGENTMEM_HOT)
-		object_touch(dir, &object);
+		am_object_touch(dir, &object);
 	return result;
 }
 
@@ -164,24 +164,24 @@ static int mark_agent(int dir, pid_t pid, const struct agentmem_mark *mark)
 {
 	struct census census = {0};
 	struct agent *agent;
-	int lock = store_lock(dir), result = -1;
+	int lock = am_store_lock(dir), result = -1;
 	ino_t number = 0;
 
 	if (lock < 0)
 		return -1;
-	agent = agent_of(dir, pid, true, &number);
-	agent_release(agent);
+	agent = am_agent_of(dir, pid, true, &number);
+	am_agent_release(agent);
 	if (agent)
-		result = mark->valid & AGENTMEM_MARK_TEMPERATURE ? census_take(dir, &census) : 0;
-	store_unlock(lock);
+		result = mark->valid & AGENTMEM_MARK_TEMPERATURE ? am_census_take(dir, &census) : 0;
+	am_store_unlock(lock);
 	if (result == 0 && mark->valid & AGENTMEM_MARK_TEMPERATURE)
 		result = mark_held(dir, number, &census, mark->temperature);
-	census_free(&census);
-	lock = result == 0 ? store_lock(dir) : -1;
+	am_census_free(&census);
+	lock = result == 0 ? am_store_lock(dir) : -1;
 	if (lock < 0)
 		return -1;
-	result = agent_describe(dir, pid, mark);
-	store_unlock(lock);
+	result = am_agent_describe(dir, pid, mark);
+	am_store_unlock(lock);
 	return result;
 }
 
@@ -194,24 +194,24 @@ static int mark_fd(int dir, int fd, const struct agentmem_mark *mark)
 
 	if (fd == AGENTMEM_SELF)
 		return mark_agent(dir, getpid(), mark);
-	if (object_given(dir, fd, &object) == 0)
+	if (am_object_given(dir, fd, &object) == 0)
 		return mark->valid & ~MARKS_OF_SMU ? fail(EINVAL) : mark_object(dir, object.digest, mark);
-	if (errno != EBADFD || process_of(fd, &pid) < 0)
+	if (errno != EBADFD || am_process_of(fd, &pid) < 0)
 		return -1;
-	return process_own(pid) ? mark_agent(dir, pid, mark) : fail(EPERM);
+	return am_process_own(pid) ? mark_agent(dir, pid, mark) : fail(EPERM);
 }
 
-int fallback_mark(int fd, const struct agentmem_mark *given)
+int am_fallback_mark(int fd, const struct agentmem_mark *given)
 {
 	struct agentmem_mark mark;
 	int dir, result;
 
 	if (check(&mark, given) < 0)
 		return -1;
-	dir = store_open();
+	dir = am_store_open();
 	if (dir < 0)
 		return -1;
 	result = mark_fd(dir, fd, &mark);
-	store_close(dir);
+	am_store_close(dir);
 	return result;
 }

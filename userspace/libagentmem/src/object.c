@@ -14,7 +14,7 @@
 #define MAGIC	"AGMEMOBJ"
 #define VERSION	1
 
-const char *object_name(char name[NAME_SIZE], char kind, const uint8_t *digest)
+const char *am_object_name(char name[NAME_SIZE], char kind, const uint8_t *digest)
 {
 	name[0] = kind;
 	name[1] = '-';
@@ -31,7 +31,7 @@ static void checksum(const struct object *object, uint8_t *check)
 	sha256_digest(&hash, SHA256_DIGEST_SIZE, check);
 }
 
-void object_seal(struct object *object)
+void am_object_seal(struct object *object)
 {
 	memcpy(object->magic, MAGIC, sizeof(object->magic));
 	object->version = VERSION;
@@ -43,11 +43,12 @@ static bool in_range(const struct object *o)
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 
 	return o->type <= AGENTMEM_TOOL_RESULT && o->length && o->length <= OBJECT_LIMIT && o->start < o->length &&
-	       o->start % page == 0 && o->depth <= OBJECT_DEPTH && !(o->flags & ~(AGENTMEM_NOCOMPRESS | FLAG_APPEND | FLAG_BASE)) &&
+	       o->start % page == 0 && o->depth <= OBJECT_DEPTH &&
+	       !(o->flags & ~(AGENTMEM_NOCOMPRESS | FLAG_APPEND | FLAG_BASE)) &&
 	       !!(o->flags & (FLAG_APPEND | FLAG_BASE)) == !!o->depth && !!(o->flags & FLAG_APPEND) == !!o->start;
 }
 
-bool object_sound(const struct object *object)
+bool am_object_sound(const struct object *object)
 {
 	uint8_t check[AGENTMEM_DIGEST_SIZE];
 
@@ -58,7 +59,7 @@ bool object_sound(const struct object *object)
 	       object->temperature <= AGENTMEM_COLD && object->importance <= 1000;
 }
 
-int object_read(int fd, struct object *object)
+int am_object_read(int fd, struct object *object)
 {
 	struct stat st;
 
@@ -70,21 +71,21 @@ int object_read(int fd, struct object *object)
 		errno = EBADFD;
 		return -1;
 	}
-	if (st.st_size != sizeof(*object) || !object_sound(object)) {
+	if (st.st_size != sizeof(*object) || !am_object_sound(object)) {
 		errno = EIO;
 		return -1;
 	}
 	return 0;
 }
 
-int object_given(int dir, int fd, struct object *object)
+int am_object_given(int dir, int fd, struct object *object)
 {
 	struct stat given, there;
 	char name[NAME_SIZE];
 
-	if (object_read(fd, object) < 0 || fstat(fd, &given) < 0)
+	if (am_object_read(fd, object) < 0 || fstat(fd, &given) < 0)
 		return -1;
-	if (fstatat(dir, object_name(name, 'o', object->digest), &there, AT_SYMLINK_NOFOLLOW) < 0 ||
+	if (fstatat(dir, am_object_name(name, 'o', object->digest), &there, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    there.st_ino != given.st_ino || there.st_dev != given.st_dev) {
 		errno = EBADFD;
 		return -1;
@@ -92,13 +93,13 @@ int object_given(int dir, int fd, struct object *object)
 	return 0;
 }
 
-int object_load(int dir, const char *name, struct object *object)
+int am_object_load(int dir, const char *name, struct object *object)
 {
 	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), result;
 
 	if (fd < 0)
 		return -1;
-	result = object_read(fd, object);
+	result = am_object_read(fd, object);
 	if (result < 0)
 		errno = EIO;
 	close(fd);
@@ -108,7 +109,7 @@ int object_load(int dir, const char *name, struct object *object)
 static int write_part(int dir, const struct object *object, size_t from, size_t end)
 {
 	char name[NAME_SIZE];
-	int fd = openat(dir, object_name(name, 'o', object->digest), O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(dir, am_object_name(name, 'o', object->digest), O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
 	ssize_t written;
 
 	if (fd < 0)
@@ -118,16 +119,16 @@ static int write_part(int dir, const struct object *object, size_t from, size_t 
 	return written == (ssize_t)(end - from) ? 0 : -1;
 }
 
-int object_update(int dir, const struct object *object)
+int am_object_update(int dir, const struct object *object)
 {
 	return write_part(dir, object, offsetof(struct object, temperature), offsetof(struct object, used));
 }
 
-void object_touch(int dir, const struct object *object)
+void am_object_touch(int dir, const struct object *object)
 {
 	struct object now = *object;
 
-	now.used = object_now();
+	now.used = am_object_now();
 	write_part(dir, &now, offsetof(struct object, used), sizeof(now));
 }
 
@@ -149,7 +150,7 @@ static uint64_t resume(struct sha256_ctx *hash, const struct object *base)
 	return blocks * SHA256_BLOCK_SIZE;
 }
 
-void object_hash(struct object *object, const struct object *base, const void *own)
+void am_object_hash(struct object *object, const struct object *base, const void *own)
 {
 	uint64_t whole = object->length / SHA256_BLOCK_SIZE * SHA256_BLOCK_SIZE, from;
 	const uint8_t *bytes = own;
@@ -162,16 +163,16 @@ void object_hash(struct object *object, const struct object *base, const void *o
 	sha256_digest(&hash, SHA256_DIGEST_SIZE, object->digest);
 }
 
-bool object_intact(const struct object *object, const struct agentmem_view *view)
+bool am_object_intact(const struct object *object, const struct agentmem_view *view)
 {
 	struct object seen = {.length = view->size};
 
-	object_hash(&seen, NULL, view->data);
+	am_object_hash(&seen, NULL, view->data);
 	return view->size == object->length && !memcmp(seen.digest, object->digest, sizeof(seen.digest)) &&
 	       !memcmp(seen.hashed, object->hashed, sizeof(seen.hashed));
 }
 
-uint64_t object_now(void)
+uint64_t am_object_now(void)
 {
 	struct timespec now;
 

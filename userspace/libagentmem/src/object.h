@@ -39,35 +39,35 @@ struct object {
 #define OBJECT_CHECKED	offsetof(struct object, check)
 
 /* The name of a file of the object with that digest; kind: one of o, b, r, z. */
-const char *object_name(char name[NAME_SIZE], char kind, const uint8_t *digest);
+const char *am_object_name(char name[NAME_SIZE], char kind, const uint8_t *digest);
 
 /* Makes a record whole. */
-void object_seal(struct object *object);
+void am_object_seal(struct object *object);
 /* Whether a record is one, and whole: every field that the code relies on is in range. */
-bool object_sound(const struct object *object);
+bool am_object_sound(const struct object *object);
 
 /* Reads the record behind a descriptor. EBADF; EBADFD: it is none; EIO: it is damaged. */
-int object_read(int fd, struct object *object);
+int am_object_read(int fd, struct object *object);
 /* The same for what a program gives: it must also be in this store. */
-int object_given(int dir, int fd, struct object *object);
+int am_object_given(int dir, int fd, struct object *object);
 /* Reads the record of that name. ENOENT; EIO. */
-int object_load(int dir, const char *name, struct object *object);
+int am_object_load(int dir, const char *name, struct object *object);
 /* Writes what a mark may change; in the store's lock, like the reading before it. */
-int object_update(int dir, const struct object *object);
+int am_object_update(int dir, const struct object *object);
 /* Says that it is being accessed. */
-void object_touch(int dir, const struct object *object);
+void am_object_touch(int dir, const struct object *object);
 
 /* Maps the whole content, read-only. `record`: a descriptor of the record, that the view keeps open; or -1. EIO; ENOMEM. */
-int object_map(int dir, const struct object *object, int record, struct agentmem_view *view);
-int object_unmap(const struct agentmem_view *view);
+int am_object_map(int dir, const struct object *object, int record, struct agentmem_view *view);
+int am_object_unmap(const struct agentmem_view *view);
 
 /* The plain pages, opened; decompressed if need be. EIO; ENOMEM. */
-int object_plain(int dir, const struct object *object);
+int am_object_plain(int dir, const struct object *object);
 /* Fills in digest and hashed from the own pages of an object, given with its base's record (NULL: it has no start). */
-void object_hash(struct object *object, const struct object *base, const void *own);
+void am_object_hash(struct object *object, const struct object *base, const void *own);
 /* Whether what is mapped is the object's content. */
-bool object_intact(const struct object *object, const struct agentmem_view *view);
+bool am_object_intact(const struct object *object, const struct agentmem_view *view);
 
-uint64_t object_now(void);
+uint64_t am_object_now(void);
 
 #endif

@@ -31,20 +31,20 @@ static bool uses(const struct agentmem_view *prefix, uint64_t size)
 /* A new file with room for `size` bytes, mapped for writing. Room is taken first: a mapping that finds none is a signal. */
 static int new_mapped(int dir, mode_t mode, size_t size, void **mapped)
 {
-	int fd = store_temporary(dir, mode), failed;
+	int fd = am_store_temporary(dir, mode), failed;
 
 	if (fd < 0)
 		return -1;
 	failed = posix_fallocate(fd, 0, (off_t)size);
 	if (failed) {
 		errno = failed;
-		store_full(dir);
+		am_store_full(dir);
 	} else {
 		*mapped = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		if (*mapped != MAP_FAILED)
 			return fd;
 	}
-	store_close(fd);
+	am_store_close(fd);
 	return -1;
 }
 
@@ -68,7 +68,7 @@ static size_t compress(void *into, size_t room, const void *from, size_t size, c
 }
 
 /* In memory first: the store need not have the room that it takes at worst. */
-int pack_file(int dir, int plain, uint64_t size, const struct agentmem_view *prefix, int level)
+int am_pack_file(int dir, int plain, uint64_t size, const struct agentmem_view *prefix, int level)
 {
 	void *from = mmap(NULL, size, PROT_READ, MAP_SHARED, plain, 0), *into = malloc(size);
 	size_t made = 0;
@@ -77,10 +77,10 @@ int pack_file(int dir, int plain, uint64_t size, const struct agentmem_view *pre
 	if (from != MAP_FAILED && into) {
 		made = compress(into, size, from, size, prefix, level);
 		errno = EINVAL;
-		fd = made && made < size ? store_temporary(dir, 0400) : -1;
+		fd = made && made < size ? am_store_temporary(dir, 0400) : -1;
 	}
-	if (fd >= 0 && store_write(dir, fd, into, made) < 0) {
-		store_close(fd);
+	if (fd >= 0 && am_store_write(dir, fd, into, made) < 0) {
+		am_store_close(fd);
 		fd = -1;
 	}
 	if (from != MAP_FAILED)
@@ -104,7 +104,7 @@ static bool decompress(void *into, size_t size, const void *from, size_t from_si
 	return made == size;
 }
 
-int unpack_file(int dir, int packed, uint64_t size, const struct agentmem_view *prefix)
+int am_unpack_file(int dir, int packed, uint64_t size, const struct agentmem_view *prefix)
 {
 	struct stat st;
 	void *from, *into;

@@ -9,8 +9,8 @@
 #define PACK_COLD	12
 
 /* A new file without a name of `size` compressed bytes of `plain`, or -1. EINVAL: it would not be smaller. */
-int pack_file(int dir, int plain, uint64_t size, const struct agentmem_view *prefix, int level);
-/* A new file without a name of `size` bytes from what pack_file() made. EIO: it is something else. */
-int unpack_file(int dir, int packed, uint64_t size, const struct agentmem_view *prefix);
+int am_pack_file(int dir, int plain, uint64_t size, const struct agentmem_view *prefix, int level);
+/* A new file without a name of `size` bytes from what am_pack_file() made. EIO: it is something else. */
+int am_unpack_file(int dir, int packed, uint64_t size, const struct agentmem_view *prefix);
 
 #endif

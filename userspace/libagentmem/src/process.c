@@ -24,7 +24,7 @@ static ssize_t slurp(const char *path, char *text, size_t size)
 	return got;
 }
 
-int process_start(pid_t pid, uint64_t *start)
+int am_process_start(pid_t pid, uint64_t *start)
 {
 	char path[64], text[1024], state;
 	const char *after;
@@ -39,7 +39,7 @@ int process_start(pid_t pid, uint64_t *start)
 	return -1;
 }
 
-int process_of(int pidfd, pid_t *pid)
+int am_process_of(int pidfd, pid_t *pid)
 {
 	char path[64], text[1024];
 	const char *line;
@@ -53,10 +53,10 @@ int process_of(int pidfd, pid_t *pid)
 		return -1;
 	}
 	*pid = (pid_t)strtol(line + 6, NULL, 10);
-	return process_start(*pid, &start);
+	return am_process_start(*pid, &start);
 }
 
-bool process_own(pid_t pid)
+bool am_process_own(pid_t pid)
 {
 	char path[64];
 	struct stat st;

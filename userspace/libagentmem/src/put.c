@@ -16,7 +16,7 @@
 
 #define SWEEP_EVERY	64	/* objects made, or as many as there were if that is more: a sweep costs each of them */
 
-bool fallback_node(int node)
+bool am_fallback_node(int node)
 {
 	char path[64];
 
@@ -28,10 +28,10 @@ static int check(unsigned int type, size_t size, const struct agentmem_options *
 		 struct agentmem_options *o)
 {
 	*o = (struct agentmem_options)AGENTMEM_OPTIONS_INIT;
-	if (options && take_struct(o, sizeof(*o), options) < 0)
+	if (options && am_take_struct(o, sizeof(*o), options) < 0)
 		return -1;
 	if (type > AGENTMEM_TOOL_RESULT || o->flags & ~AGENTMEM_NOCOMPRESS || o->importance > 1000 ||
-	    !fallback_node(o->node) || (o->base_fd != -1 && append_to >= 0) || !size)
+	    !am_fallback_node(o->node) || (o->base_fd != -1 && append_to >= 0) || !size)
 		return fail(EINVAL);
 	return size > OBJECT_LIMIT ? fail(E2BIG) : 0;
 }
@@ -45,13 +45,13 @@ static int write_base(int dir, int fd, const struct object *base, uint64_t start
 	int plain, result = 0;
 
 	if (!start) {
-		if (object_map(dir, base, -1, &view) < 0)
+		if (am_object_map(dir, base, -1, &view) < 0)
 			return -1;
-		result = store_write(dir, fd, view.data, view.size);
-		object_unmap(&view);
+		result = am_store_write(dir, fd, view.data, view.size);
+		am_object_unmap(&view);
 		return result;
 	}
-	plain = object_plain(dir, base);
+	plain = am_object_plain(dir, base);
 	if (plain < 0)
 		return -1;
 	off_t at = (off_t)(start - base->start), end = (off_t)(base->length - base->start);
@@ -59,7 +59,7 @@ static int write_base(int dir, int fd, const struct object *base, uint64_t start
 		ssize_t sent = sendfile(fd, plain, &at, (size_t)(end - at));
 
 		if (sent <= 0)
-			result = sent < 0 ? store_full(dir) : fail(EIO);
+			result = sent < 0 ? am_store_full(dir) : fail(EIO);
 	}
 	close(plain);
 	return result;
@@ -72,7 +72,7 @@ static int hash_file(int fd, struct object *object, const struct object *base)
 
 	if (own == MAP_FAILED)
 		return -1;
-	object_hash(object, object->start ? base : NULL, own);
+	am_object_hash(object, object->start ? base : NULL, own);
 	munmap(own, size);
 	return 0;
 }
@@ -80,14 +80,14 @@ static int hash_file(int fd, struct object *object, const struct object *base)
 /* What is hashed is what is kept: the file is written first, and only we have it. */
 static int fill(int dir, struct object *object, const struct object *base, bool append, const void *data, size_t size)
 {
-	int fd = store_temporary(dir, 0400);
+	int fd = am_store_temporary(dir, 0400);
 
 	if (fd < 0)
 		return -1;
-	if ((!append || write_base(dir, fd, base, object->start) == 0) && store_write(dir, fd, data, size) == 0 &&
+	if ((!append || write_base(dir, fd, base, object->start) == 0) && am_store_write(dir, fd, data, size) == 0 &&
 	    hash_file(fd, object, base) == 0)
 		return fd;
-	store_close(fd);
+	am_store_close(fd);
 	return -1;
 }
 
@@ -100,10 +100,10 @@ static bool same_content(int dir, const struct object *object, int own)
 	char name[NAME_SIZE];
 	struct stat st;
 	bool same = false;
-	int fd = openat(dir, object_name(name, 'r', object->digest), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(dir, am_object_name(name, 'r', object->digest), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
 	if (fd < 0)
-		return faccessat(dir, object_name(name, 'z', object->digest), F_OK, 0) == 0;
+		return faccessat(dir, am_object_name(name, 'z', object->digest), F_OK, 0) == 0;
 	if (fstat(fd, &st) == 0 && (size_t)st.st_size == size) {
 		void *there = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
 		void *here = mmap(NULL, size, PROT_READ, MAP_SHARED, own, 0);
@@ -122,14 +122,14 @@ static bool same_content(int dir, const struct object *object, int own)
 static int find(int dir, const struct object *wanted, int own)
 {
 	struct object there;
-	int fd = keep_hold(dir, wanted->digest);
+	int fd = am_keep_hold(dir, wanted->digest);
 
 	if (fd < 0)
 		return -1;
-	if (object_read(fd, &there) == 0 && !memcmp(there.digest, wanted->digest, sizeof(there.digest)) &&
+	if (am_object_read(fd, &there) == 0 && !memcmp(there.digest, wanted->digest, sizeof(there.digest)) &&
 	    (there.start != wanted->start || same_content(dir, &there, own)))
 		return fd;
-	keep_remove(dir, wanted->digest);
+	am_keep_remove(dir, wanted->digest);
 	close(fd);
 	return fail(ENOENT);
 }
@@ -138,7 +138,7 @@ static int find(int dir, const struct object *wanted, int own)
 static int link_anew(int dir, int fd, const char *name)
 {
 	unlinkat(dir, name, 0);
-	return store_link(dir, fd, name);
+	return am_store_link(dir, fd, name);
 }
 
 static int link_base(int dir, const struct object *object)
@@ -147,27 +147,27 @@ static int link_base(int dir, const struct object *object)
 
 	if (!object->depth)
 		return 0;
-	object_name(from, 'o', object->base);
-	unlinkat(dir, object_name(to, 'b', object->digest), 0);
-	return linkat(dir, from, dir, to, 0) < 0 ? store_full(dir) : 0;
+	am_object_name(from, 'o', object->base);
+	unlinkat(dir, am_object_name(to, 'b', object->digest), 0);
+	return linkat(dir, from, dir, to, 0) < 0 ? am_store_full(dir) : 0;
 }
 
 static int publish(int dir, struct object *object, int own)
 {
 	char name[NAME_SIZE];
-	int record = store_temporary(dir, 0600), held = -1;
+	int record = am_store_temporary(dir, 0600), held = -1;
 
 	if (record < 0)
 		return -1;
-	object_seal(object);
-	if (store_write(dir, record, object, sizeof(*object)) == 0 && link_base(dir, object) == 0 &&
-	    link_anew(dir, own, object_name(name, 'r', object->digest)) == 0 &&
-	    store_link(dir, record, object_name(name, 'o', object->digest)) == 0)
-		held = keep_open(dir, object->digest);
+	am_object_seal(object);
+	if (am_store_write(dir, record, object, sizeof(*object)) == 0 && link_base(dir, object) == 0 &&
+	    link_anew(dir, own, am_object_name(name, 'r', object->digest)) == 0 &&
+	    am_store_link(dir, record, am_object_name(name, 'o', object->digest)) == 0)
+		held = am_keep_open(dir, object->digest);
 	if (held < 0) {
 		int why = errno;
 
-		keep_remove(dir, object->digest);
+		am_keep_remove(dir, object->digest);
 		errno = why;
 	}
 	close(record);
@@ -176,11 +176,11 @@ static int publish(int dir, struct object *object, int own)
 
 static void sweep_if_due(int dir)
 {
-	struct totals *totals = store_totals();
+	struct totals *totals = am_store_totals();
 	uint64_t made = totals ? ++totals->since_sweep : 0;
 
 	if (totals && made >= SWEEP_EVERY && made >= totals->objects)
-		keep_sweep(dir);
+		am_keep_sweep(dir);
 }
 
 /* In the lock. Answers the descriptor, and what came of it. */
@@ -189,24 +189,24 @@ static int enter(int dir, struct object *object, int own, struct agentmem_info *
 	struct agent *agent;
 	int fd;
 
-	if (agent_self(dir, NULL) < 0)
+	if (am_agent_self(dir, NULL) < 0)
 		return -1;
-	if (!object->importance && (agent = agent_of(dir, getpid(), false, NULL))) {
+	if (!object->importance && (agent = am_agent_of(dir, getpid(), false, NULL))) {
 		object->importance = agent->importance;
 		if (object->node == -1)
 			object->node = agent->node;
-		agent_release(agent);
+		am_agent_release(agent);
 	}
 	fd = find(dir, object, own);
 	if (fd >= 0) {
 		info->result = AGENTMEM_R_DEDUP;
-		count(DEDUP_HITS, 1);
-		count(DEDUP_BYTES, object->length);
+		am_count(DEDUP_HITS, 1);
+		am_count(DEDUP_BYTES, object->length);
 	} else if (errno == ENOENT) {
 		sweep_if_due(dir);
 		fd = publish(dir, object, own);
 		info->result = object->depth ? AGENTMEM_R_DELTA : 0;
-		count(DELTA_HITS, fd >= 0 && object->depth);
+		am_count(DELTA_HITS, fd >= 0 && object->depth);
 	}
 	memcpy(info->digest, object->digest, sizeof(info->digest));
 	return fd;
@@ -239,12 +239,12 @@ static int put(int dir, struct object *object, const struct object *base, bool a
 
 	if (own < 0)
 		return -1;
-	lock = store_lock(dir);
+	lock = am_store_lock(dir);
 	if (lock >= 0) {
 		fd = enter(dir, object, own, info);
-		store_unlock(lock);
+		am_store_unlock(lock);
 	}
-	store_close(own);
+	am_store_close(own);
 	return fd;
 }
 
@@ -256,15 +256,15 @@ static int put_making_room(int dir, struct object *object, const struct object *
 
 	if (fd >= 0 || (errno != ENOMEM && errno != EDQUOT))
 		return fd;
-	lock = store_lock(dir);
+	lock = am_store_lock(dir);
 	if (lock < 0)
 		return -1;
-	keep_sweep(dir);
-	store_unlock(lock);
+	am_keep_sweep(dir);
+	am_store_unlock(lock);
 	return put(dir, object, base, append, data, size, info);
 }
 
-int fallback_put(unsigned int type, const void *data, size_t size, const struct agentmem_options *options, int append_to,
+int am_fallback_put(unsigned int type, const void *data, size_t size, const struct agentmem_options *options, int append_to,
 		 struct agentmem_info *info)
 {
 	struct object object = {.type = type, .length = size, .temperature = AGENTMEM_HOT}, base;
@@ -277,20 +277,20 @@ int fallback_put(unsigned int type, const void *data, size_t size, const struct 
 	object.flags = o.flags;
 	object.importance = o.importance;
 	object.node = o.node;
-	object.used = object_now();
+	object.used = am_object_now();
 	base_fd = append_to >= 0 ? append_to : o.base_fd;
-	dir = store_open();
+	dir = am_store_open();
 	if (dir < 0)
 		return -1;
 	if (base_fd != -1) /* another thread may close it */
 		kept = fcntl(base_fd, F_DUPFD_CLOEXEC, 0);
 	if (base_fd == -1 ||
-	    (kept >= 0 && object_given(dir, kept, &base) == 0 && plan(&object, &base, append_to >= 0) == 0))
+	    (kept >= 0 && am_object_given(dir, kept, &base) == 0 && plan(&object, &base, append_to >= 0) == 0))
 		fd = put_making_room(dir, &object, &base, append_to >= 0, data, size, &made);
 	if (fd >= 0 && info)
 		*info = made;
 	if (kept >= 0)
-		store_close(kept);
-	store_close(dir);
+		am_store_close(kept);
+	am_store_close(dir);
 	return fd;
 }

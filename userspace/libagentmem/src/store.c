@@ -12,7 +12,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-void store_close(int fd)
+void am_store_close(int fd)
 {
 	int before = errno;
 
@@ -58,7 +58,7 @@ static int open_place(const char *path, uid_t uid)
 	return -1;
 }
 
-int store_open(void)
+int am_store_open(void)
 {
 	uid_t uid = geteuid();
 	char path[PATH_MAX];
@@ -96,7 +96,7 @@ static void watch_forks(void)
 	pthread_atfork(hold_forks, let_forks, let_forks);
 }
 
-int store_lock(int dir)
+int am_store_lock(int dir)
 {
 	int lock, state, result;
 
@@ -119,22 +119,22 @@ int store_lock(int dir)
 	return -1;
 }
 
-void store_unlock(int lock)
+void am_store_unlock(int lock)
 {
 	int state = cancelling;
 
-	store_close(lock);
+	am_store_close(lock);
 	pthread_mutex_unlock(&forks);
 	pthread_setcancelstate(state, NULL);
 }
 
 /* -- files ---------------------------------------------------------------- */
 
-int store_temporary(int dir, mode_t mode)
+int am_store_temporary(int dir, mode_t mode)
 {
 	int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
 
-	return fd < 0 ? store_full(dir) : fd;
+	return fd < 0 ? am_store_full(dir) : fd;
 }
 
 static void magic_link(char path[64], int fd)
@@ -142,38 +142,38 @@ static void magic_link(char path[64], int fd)
 	snprintf(path, 64, "/proc/self/fd/%d", fd);
 }
 
-int store_sealed(int fd)
+int am_store_sealed(int fd)
 {
 	char path[64];
 	int sealed;
 
 	magic_link(path, fd);
 	sealed = open(path, O_RDONLY | O_CLOEXEC);
-	store_close(fd);
+	am_store_close(fd);
 	return sealed;
 }
 
-int store_link(int dir, int fd, const char *name)
+int am_store_link(int dir, int fd, const char *name)
 {
 	char path[64];
 
 	magic_link(path, fd);
-	return linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW) < 0 ? store_full(dir) : 0;
+	return linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW) < 0 ? am_store_full(dir) : 0;
 }
 
-int store_write(int dir, int fd, const void *data, size_t size)
+int am_store_write(int dir, int fd, const void *data, size_t size)
 {
 	for (size_t done = 0; done < size;) {
 		ssize_t written = write(fd, (const char *)data + done, size - done);
 
 		if (written < 0 && errno != EINTR)
-			return store_full(dir);
+			return am_store_full(dir);
 		done += written < 0 ? 0 : (size_t)written;
 	}
 	return 0;
 }
 
-int store_full(int dir)
+int am_store_full(int dir)
 {
 	struct statvfs fs;
 

@@ -24,29 +24,29 @@
 #define NAME_SIZE	128	/* of a file's name in the store */
 
 /* close(2) that leaves errno alone. */
-void store_close(int fd);
+void am_store_close(int fd);
 
 /* The store's directory, opened; made if need be. -1: there is none that can be trusted (EACCES), or errno of open(2). */
-int store_open(void);
+int am_store_open(void);
 
 /*
  * The lock of the store; -1 with errno. No fork of this process happens while it is held, and no cancellation: a child
  * would hold it on.
  */
-int store_lock(int dir);
-void store_unlock(int lock);
+int am_store_lock(int dir);
+void am_store_unlock(int lock);
 
 /* A file without a name, or -1. EDQUOT: no more files; ENOMEM: no more room. */
-int store_temporary(int dir, mode_t mode);
+int am_store_temporary(int dir, mode_t mode);
 /* The same file, opened for reading only, so that no mapping can be made writable. Closes `fd` in any case. */
-int store_sealed(int fd);
+int am_store_sealed(int fd);
 /* Gives it one. EEXIST stays an error. */
-int store_link(int dir, int fd, const char *name);
+int am_store_link(int dir, int fd, const char *name);
 
 /* write(2) of all of it: a bad pointer is EFAULT, and a full store an error. */
-int store_write(int dir, int fd, const void *data, size_t size);
+int am_store_write(int dir, int fd, const void *data, size_t size);
 
 /* What a failed write to the store means to the caller: sets errno by the table of errors, answers -1. */
-int store_full(int dir);
+int am_store_full(int dir);
 
 #endif
