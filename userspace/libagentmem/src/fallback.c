@@ -31,9 +31,21 @@ static int verify(int dir, int fd, const uint8_t *digest)
 	return good ? 0 : fail(ENOENT);
 }
 
+/* Removes what is damaged: as good as not there. */
+static int forget(int dir, const uint8_t *digest)
+{
+	int lock = am_store_lock(dir);
+
+	if (lock < 0)
+		return -1;
+	am_keep_remove(dir, digest);
+	am_store_unlock(lock);
+	return fail(ENOENT);
+}
+
 static int fallback_attach(const uint8_t *digest)
 {
-	int dir = am_store_open(), fd = -1, lock, why;
+	int dir = am_store_open(), fd = -1, lock;
 	char grant[NAME_SIZE];
 	ino_t agent;
 
@@ -50,14 +62,8 @@ static int fallback_attach(const uint8_t *digest)
 		am_store_unlock(lock);
 	}
 	if (fd >= 0 && verify(dir, fd, digest) < 0) {
-		why = errno;
-		close(fd);
-		lock = why == ENOENT ? am_store_lock(dir) : -1;
-		if (lock >= 0) {
-			am_keep_remove(dir, digest);
-			am_store_unlock(lock);
-		}
-		fd = fail(why);
+		am_store_close(fd);
+		fd = errno == ENOENT ? forget(dir, digest) : -1;
 	}
 	if (fd >= 0)
 		am_count(ATTACH_HITS, 1);

@@ -118,20 +118,13 @@ static bool same_content(int dir, const struct object *object, int own)
 	return same;
 }
 
-/* The object if it is there, and whole. ENOENT: it is not; a damaged one is removed. */
-static int find(int dir, const struct object *wanted, int own)
+/* Whether the object that was found is whole. */
+static bool is_whole(int dir, int fd, const struct object *wanted, int own)
 {
 	struct object there;
-	int fd = am_keep_hold(dir, wanted->digest);
 
-	if (fd < 0)
-		return -1;
-	if (am_object_read(fd, &there) == 0 && !memcmp(there.digest, wanted->digest, sizeof(there.digest)) &&
-	    (there.start != wanted->start || same_content(dir, &there, own)))
-		return fd;
-	am_keep_remove(dir, wanted->digest);
-	close(fd);
-	return fail(ENOENT);
+	return am_object_read(fd, &there) == 0 && !memcmp(there.digest, wanted->digest, sizeof(there.digest)) &&
+	       (there.start != wanted->start || same_content(dir, &there, own));
 }
 
 /* A link of what a crash or a removal left is in nobody's way. */
@@ -183,8 +176,8 @@ static void sweep_if_due(int dir)
 		am_keep_sweep(dir);
 }
 
-/* In the lock. Answers the descriptor, and what came of it. */
-static int enter(int dir, struct object *object, int own, struct agentmem_info *info)
+/* In the lock. Answers the descriptor, and what came of it. anew: what is there is damaged. */
+static int enter(int dir, struct object *object, int own, bool anew, struct agentmem_info *info)
 {
 	struct agent *agent;
 	int fd;
@@ -197,11 +190,11 @@ static int enter(int dir, struct object *object, int own, struct agentmem_info *
 			object->node = agent->node;
 		am_agent_release(agent);
 	}
-	fd = find(dir, object, own);
+	if (anew)
+		am_keep_remove(dir, object->digest);
+	fd = am_keep_hold(dir, object->digest);
 	if (fd >= 0) {
 		info->result = AGENTMEM_R_DEDUP;
-		am_count(DEDUP_HITS, 1);
-		am_count(DEDUP_BYTES, object->length);
 	} else if (errno == ENOENT) {
 		sweep_if_due(dir);
 		fd = publish(dir, object, own);
@@ -232,17 +225,33 @@ static int plan(struct object *object, const struct object *base, bool append)
 	return 0;
 }
 
+static int locked_enter(int dir, struct object *object, int own, bool anew, struct agentmem_info *info)
+{
+	int lock = am_store_lock(dir), fd;
+
+	if (lock < 0)
+		return -1;
+	fd = enter(dir, object, own, anew, info);
+	am_store_unlock(lock);
+	return fd;
+}
+
 static int put(int dir, struct object *object, const struct object *base, bool append, const void *data, size_t size,
 	       struct agentmem_info *info)
 {
-	int own = fill(dir, object, base, append, data, size), fd = -1, lock;
+	int own = fill(dir, object, base, append, data, size), fd;
 
 	if (own < 0)
 		return -1;
-	lock = am_store_lock(dir);
-	if (lock >= 0) {
-		fd = enter(dir, object, own, info);
-		am_store_unlock(lock);
+	fd = locked_enter(dir, object, own, false, info);
+	if (fd >= 0 && info->result & AGENTMEM_R_DEDUP) {
+		if (is_whole(dir, fd, object, own)) {
+			am_count(DEDUP_HITS, 1);
+			am_count(DEDUP_BYTES, object->length);
+		} else {
+			close(fd);
+			fd = locked_enter(dir, object, own, true, info);
+		}
 	}
 	am_store_close(own);
 	return fd;
