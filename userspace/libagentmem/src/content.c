@@ -151,36 +151,40 @@ static int unpack(int dir, const struct object *object, int packed)
 	return plain;
 }
 
-int am_object_plain(int dir, const struct object *object)
+int am_object_pages(int dir, const struct object *object, bool *packed)
 {
 	char name[NAME_SIZE];
-	struct stat st;
 	int fd = -1;
 
-	/* Each form is there before the other one goes; who looks at the wrong moment looks again. */
-	for (int tries = 0; fd < 0 && tries < 100; tries++) {
-		int packed;
-
-		fd = openat(dir, am_object_name(name, 'r', object->digest), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-		if (fd >= 0 || errno != ENOENT)
-			break;
-		packed = openat(dir, am_object_name(name, 'z', object->digest), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-		if (packed >= 0) {
-			fd = unpack(dir, object, packed);
-			close(packed);
-			break;
-		}
-		if (errno != ENOENT)
-			break;
+	/* Who looked for one while it became the other looks again. */
+	for (int tries = 0; fd < 0 && tries < 1000; tries++) {
+		*packed = tries % 2;
+		fd = openat(dir, am_object_name(name, *packed ? 'z' : 'r', object->digest), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0 && errno != ENOENT)
+			return -1;
 	}
-	if (fd < 0) {
-		errno = errno == ENOENT ? EIO : errno;
-		return -1;
-	}
-	if (fstat(fd, &st) < 0 || (uint64_t)st.st_size != object->length - object->start) {
-		close(fd);
+	if (fd < 0)
 		errno = EIO;
-		return -1;
-	}
 	return fd;
+}
+
+int am_object_plain(int dir, const struct object *object)
+{
+	struct stat st;
+	bool packed;
+	int fd = am_object_pages(dir, object, &packed);
+
+	if (fd >= 0 && packed) {
+		int plain = unpack(dir, object, fd);
+
+		am_store_close(fd);
+		fd = plain;
+	}
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) == 0 && (uint64_t)st.st_size == object->length - object->start)
+		return fd;
+	close(fd);
+	errno = EIO;
+	return -1;
 }

@@ -58,33 +58,78 @@ static int pack(int dir, const struct object *object, int level)
 	return packed;
 }
 
+/* Lets go of the plain pages, once the compressed ones are there. `packed`: these, or -1. False: they are not there. */
+static bool drop_plain(int dir, const struct object *object, int packed)
+{
+	char name[NAME_SIZE];
+	bool there;
+
+	am_object_name(name, 'z', object->digest);
+	if (packed < 0)
+		there = faccessat(dir, name, F_OK, 0) == 0;
+	else
+		there = am_store_link(dir, packed, name) == 0 || errno == EEXIST;
+	if (there)
+		am_count(EVICT_MARK, unlinkat(dir, am_object_name(name, 'r', object->digest), 0) == 0);
+	return there;
+}
+
+static bool locked_drop(int dir, const struct object *object, int packed)
+{
+	int lock = am_store_lock(dir);
+	bool dropped = lock >= 0 && drop_plain(dir, object, packed);
+
+	if (lock >= 0)
+		am_store_unlock(lock);
+	return dropped;
+}
+
 /* Of what takes no less compressed, only the mark is kept. */
 static int cool(int dir, const struct object *object, uint32_t temperature)
 {
-	char name[NAME_SIZE], plain[NAME_SIZE];
-	int packed, lock, result = -1;
+	bool dropped;
+	int packed;
 
-	if (object->flags & AGENTMEM_NOCOMPRESS)
+	if (object->flags & AGENTMEM_NOCOMPRESS || locked_drop(dir, object, -1))
 		return 0;
-	am_object_name(name, 'z', object->digest);
-	am_object_name(plain, 'r', object->digest);
-	if (faccessat(dir, name, F_OK, 0) == 0) {
-		am_count(EVICT_MARK, unlinkat(dir, plain, 0) == 0);
-		return 0;
-	}
 	packed = pack(dir, object, temperature == AGENTMEM_WARM ? PACK_WARM : PACK_COLD);
 	if (packed < 0)
 		return errno == EINVAL ? 0 : -1;
-	lock = am_store_lock(dir);
-	if (lock >= 0) {
-		result = am_store_link(dir, packed, name) < 0 && errno != EEXIST ? -1 : 0;
-		if (result == 0)
-			am_count(EVICT_MARK, unlinkat(dir, plain, 0) == 0);
-		am_store_unlock(lock);
-		am_count(COMPRESSIONS, 1);
-	}
+	dropped = locked_drop(dir, object, packed);
 	am_store_close(packed);
-	return result;
+	am_count(COMPRESSIONS, 1);
+	return dropped ? 0 : -1;
+}
+
+/* In the lock. Lets go of the compressed pages if the plain ones are there. */
+static bool drop_packed(int dir, const struct object *object)
+{
+	char name[NAME_SIZE];
+
+	if (faccessat(dir, am_object_name(name, 'r', object->digest), F_OK, 0) < 0)
+		return false;
+	unlinkat(dir, am_object_name(name, 'z', object->digest), 0);
+	return true;
+}
+
+/* An object's own pages. Who makes them cold at the same time may win, for a while. */
+static int heat_own(int dir, const struct object *object)
+{
+	bool hot = false;
+
+	for (int tries = 0; !hot && tries < 100; tries++) {
+		int plain = am_object_plain(dir, object), lock; /* which leaves them in the store */
+
+		if (plain < 0)
+			return -1;
+		close(plain);
+		lock = am_store_lock(dir);
+		if (lock < 0)
+			return -1;
+		hot = drop_packed(dir, object);
+		am_store_unlock(lock);
+	}
+	return 0;
 }
 
 /* The whole content: an object's own pages, and below them its bases'. */
@@ -92,20 +137,10 @@ static int heat(int dir, const struct object *object)
 {
 	struct object at = *object;
 	char name[NAME_SIZE];
-	int plain, lock, result;
 
 	for (;;) {
-		plain = am_object_plain(dir, &at);
-		if (plain < 0)
+		if (heat_own(dir, &at) < 0)
 			return -1;
-		lock = am_store_lock(dir);
-		result = lock < 0 ? -1 : am_store_link(dir, plain, am_object_name(name, 'r', at.digest));
-		if (lock >= 0) {
-			if (result == 0 || errno == EEXIST)
-				unlinkat(dir, am_object_name(name, 'z', at.digest), 0);
-			am_store_unlock(lock);
-		}
-		close(plain);
 		if (!at.start)
 			return 0;
 		if (am_object_load(dir, am_object_name(name, 'b', at.digest), &at) < 0)

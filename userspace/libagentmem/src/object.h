@@ -61,6 +61,11 @@ void am_object_touch(int dir, const struct object *object);
 int am_object_map(int dir, const struct object *object, int record, struct agentmem_view *view);
 int am_object_unmap(const struct agentmem_view *view);
 
+/*
+ * The pages as they are, opened: plain, or (*packed) compressed. Each form is there before the other one goes. EIO: neither
+ * is there.
+ */
+int am_object_pages(int dir, const struct object *object, bool *packed);
 /* The plain pages, opened; decompressed if need be. EIO; ENOMEM. */
 int am_object_plain(int dir, const struct object *object);
 /* Fills in digest and hashed from the own pages of an object, given with its base's record (NULL: it has no start). */

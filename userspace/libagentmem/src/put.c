@@ -97,14 +97,14 @@ static int fill(int dir, struct object *object, const struct object *base, bool 
 static bool same_content(int dir, const struct object *object, int own)
 {
 	size_t size = object->length - object->start;
-	char name[NAME_SIZE];
 	struct stat st;
-	bool same = false;
-	int fd = openat(dir, am_object_name(name, 'r', object->digest), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	bool same, packed;
+	int fd = am_object_pages(dir, object, &packed);
 
 	if (fd < 0)
-		return faccessat(dir, am_object_name(name, 'z', object->digest), F_OK, 0) == 0;
-	if (fstat(fd, &st) == 0 && (size_t)st.st_size == size) {
+		return false;
+	same = packed;
+	if (!packed && fstat(fd, &st) == 0 && (size_t)st.st_size == size) {
 		void *there = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
 		void *here = mmap(NULL, size, PROT_READ, MAP_SHARED, own, 0);
 

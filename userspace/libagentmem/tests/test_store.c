@@ -55,13 +55,17 @@ static char *part(char kind, const uint8_t *digest)
 	return path_of(name);
 }
 
-static void overwrite(const char *path, off_t at, const char *bytes, size_t size)
+/* Changes a byte; the file's mode is no obstacle to its owner. */
+static void damage(const char *path, off_t at)
 {
-	int fd = open(path, O_WRONLY);
+	int fd;
+	char byte;
 
-	if (fd < 0 && errno == EACCES)
-		suite_skip("only root writes to sealed files");
-	CHECK(fd >= 0 && pwrite(fd, bytes, size, at) == (ssize_t)size);
+	CHECK(chmod(path, 0600) == 0);
+	fd = open(path, O_RDWR);
+	CHECK(fd >= 0 && pread(fd, &byte, 1, at) == 1);
+	byte ^= 0x41;
+	CHECK(pwrite(fd, &byte, 1, at) == 1);
 	close(fd);
 }
 
@@ -130,11 +134,11 @@ FALLBACK_TEST(damaged_content_is_not_found_and_can_be_put_again)
 	int fd = agentmem_put(AGENTMEM_CONVERSATION, text, SIZE, NULL, &info);
 
 	CHECK(fd >= 0);
-	overwrite(part('r', info.digest), 12345, "damage", 6);
+	damage(part('r', info.digest), 12345);
 	CHECK(is_gone(info.digest));
 	fd = agentmem_put(AGENTMEM_CONVERSATION, text, SIZE, NULL, &info);
 	CHECK(fd >= 0 && !(info.result & AGENTMEM_R_DEDUP) && holds(fd, text, SIZE));
-	overwrite(part('r', info.digest), 12345, "damage", 6);
+	damage(part('r', info.digest), 12345);
 	fd = agentmem_put(AGENTMEM_CONVERSATION, text, SIZE, NULL, &info);
 	CHECK(fd >= 0 && !(info.result & AGENTMEM_R_DEDUP) && holds(fd, text, SIZE));
 	free(text);
@@ -150,7 +154,7 @@ FALLBACK_TEST(damaged_records_are_not_found_and_can_be_put_again)
 		int fd = agentmem_put(AGENTMEM_CONVERSATION, text, SIZE, NULL, &info);
 
 		CHECK(fd >= 0 && !(info.result & AGENTMEM_R_DEDUP));
-		overwrite(part('o', info.digest), at, "\xee", 1);
+		damage(part('o', info.digest), at);
 		CHECK(agentmem_map(fd, &view) == -1 && (errno == EIO || errno == EBADFD));
 		CHECK(is_gone(info.digest));
 		CHECK(agentmem_close(fd) == 0);
@@ -168,7 +172,7 @@ FALLBACK_TEST(damaged_compressed_content_is_an_error_not_other_content)
 
 	CHECK(fd >= 0 && set_temperature(fd, AGENTMEM_COLD) == 0);
 	CHECK(access(part('r', info.digest), F_OK) < 0 && stat(part('z', info.digest), &st) == 0 && st.st_size < SIZE);
-	overwrite(part('z', info.digest), st.st_size / 2, "damage", 6);
+	damage(part('z', info.digest), st.st_size / 2);
 	FAILS(agentmem_map(fd, &view), EIO);
 	CHECK(unlink(part('z', info.digest)) == 0);
 	FAILS(agentmem_map(fd, &view), EIO);
@@ -184,8 +188,7 @@ FALLBACK_TEST(content_cut_short_is_an_error_not_a_signal)
 	int fd = agentmem_put(AGENTMEM_CONVERSATION, text, SIZE, NULL, &info);
 
 	CHECK(fd >= 0);
-	if (truncate(part('r', info.digest), 4096) < 0)
-		suite_skip("only root writes to sealed files");
+	CHECK(chmod(part('r', info.digest), 0600) == 0 && truncate(part('r', info.digest), 4096) == 0);
 	FAILS(agentmem_map(fd, &view), EIO);
 	free(text);
 }
