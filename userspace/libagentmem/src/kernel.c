@@ -96,18 +96,21 @@ static int kernel_put(unsigned int type, const void *data, size_t size, const st
 	if (append_to >= 0)
 		attr.flags = AGENT_SMU_APPEND;
 	if (options) {
-		struct agentmem_options o;
+		struct agentmem_options known;
 
-		if (am_take_struct(&o, sizeof(o), options) < 0)
-			return -1;
-		if (o.flags & ~AGENTMEM_NOCOMPRESS || (o.base_fd != -1 && append_to >= 0))
+		if (options->size != sizeof(known)) { /* another header's */
+			if (am_take_struct(&known, sizeof(known), options) < 0)
+				return -1;
+			options = &known;
+		}
+		if (options->flags & ~AGENTMEM_NOCOMPRESS || (options->base_fd != -1 && append_to >= 0))
 			return fail(EINVAL);
-		attr.flags |= o.flags;
-		attr.node = o.node;
-		attr.importance = o.importance;
-		if (o.base_fd != -1) {
+		attr.flags |= options->flags;
+		attr.node = options->node;
+		attr.importance = options->importance;
+		if (options->base_fd != -1) {
 			attr.flags |= AGENT_SMU_BASE;
-			attr.base_fd = o.base_fd;
+			attr.base_fd = options->base_fd;
 		}
 	}
 	fd = alloc(type, data, size, &attr);
@@ -166,16 +169,22 @@ static int kernel_mark(int fd, const struct agentmem_mark *mark)
 
 static int kernel_smu_stats(int fd, struct agentmem_smu_stats *stats)
 {
-	struct agent_smu_stats known;
+	struct agentmem_smu_stats known, *into = stats->size == sizeof(known) ? stats : &known;
 
-	return get_stats(AGENT_STATS_SMU, fd, &known, sizeof(known)) < 0 ? -1 : am_give_struct(stats, &known, sizeof(known));
+	if (get_stats(AGENT_STATS_SMU, fd, into, sizeof(known)) < 0)
+		return -1;
+	into->size = sizeof(known); /* a later kernel knows more */
+	return into == stats ? 0 : am_give_struct(stats, &known, sizeof(known));
 }
 
 static int kernel_stats(unsigned int scope, int pidfd, struct agentmem_stats *stats)
 {
-	struct agent_stats known;
+	struct agentmem_stats known, *into = stats->size == sizeof(known) ? stats : &known;
 
-	return get_stats(scope, pidfd, &known, sizeof(known)) < 0 ? -1 : am_give_struct(stats, &known, sizeof(known));
+	if (get_stats(scope, pidfd, into, sizeof(known)) < 0)
+		return -1;
+	into->size = sizeof(known);
+	return into == stats ? 0 : am_give_struct(stats, &known, sizeof(known));
 }
 
 static int kernel_digest(int fd, uint8_t *digest)
