@@ -82,8 +82,8 @@ def test_an_installed_library_is_found_and_used(plain: Path, tmp_path: Path, sta
     done = run(userspace.TOOLS / "meson", "install", "-C", plain, "--no-rebuild", "--destdir", root)
     assert done.returncode == 0, done.stderr
     (found,) = root.rglob("libagentmem.pc")
-    env = {"PKG_CONFIG_LIBDIR": f"{found.parent}:{_system_pkg_config()}", "PKG_CONFIG_SYSROOT_DIR": ""}
-    options = ["--define-prefix", "--cflags", "--libs", *(["--static"] if static else [])]
+    env = {"PKG_CONFIG_LIBDIR": f"{found.parent}:{_system_pkg_config()}", "PKG_CONFIG_SYSROOT_DIR": str(root)}
+    options = ["--cflags", "--libs", *(["--static"] if static else [])]
     asked = run("pkg-config", *options, "libagentmem", **env)
     assert asked.returncode == 0, asked.stderr
     source, program = tmp_path / "program.c", tmp_path / "program"
