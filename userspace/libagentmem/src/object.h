@@ -13,7 +13,7 @@
 #include <agentmem.h>
 
 #define OBJECT_LIMIT	(1ull << 30)	/* bytes of content */
-#define OBJECT_DEPTH	64		/* bases below one; each may be a mapping of its own */
+#define OBJECT_DEPTH	64		/* bases below one: each may be a mapping of its own, or a level of recursion */
 
 /* The file o-DIGEST, in the machine's own byte order: a store does not outlive its machine's uptime by much. */
 struct object {
