@@ -37,6 +37,7 @@ class Machine:
     """What is booted, and on what. append: more words for the kernel's command line.
 
     counted: the guest's clock counts instructions, one nanosecond (and one tick of the TSC) each.
+    disks: raw images, read-only in the guest: /dev/vda and so on.
     """
 
     kernel: Path
@@ -47,6 +48,7 @@ class Machine:
     accel: Accel
     append: str = ""
     counted: bool = False
+    disks: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= self.cpus <= MAX_CPUS:
@@ -82,7 +84,13 @@ def arguments(machine: Machine, console: Path, channel: int) -> list[str]:
         *("-device", "virtio-serial-pci"),
         *("-device", f"virtserialport,chardev=control,name={PORT}"),
         *("-device", "virtio-rng-pci"),
+        *(word for number, disk in enumerate(machine.disks) for word in _disk(number, disk)),
     ]
+
+
+def _disk(number: int, image: Path) -> list[str]:
+    drive = f"file={_escaped(image)},if=none,id=disk{number},format=raw,readonly=on"
+    return ["-drive", drive, "-device", f"virtio-blk-pci,drive=disk{number}"]
 
 
 def _escaped(path: Path) -> str:
