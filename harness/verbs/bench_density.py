@@ -95,6 +95,7 @@ def measure(args: argparse.Namespace, out: Path) -> int:
         "flavour": built.flavour,
         "content": built.content,
         "input": {"kind": source.kind, "name": source.name, "sha256": source.digest},
+        "likeness": material.likeness(),
         "fleets": told,
     }
     _keep(result, outcomes, out)
@@ -128,12 +129,13 @@ def _given(args: argparse.Namespace) -> Source | None:
 
 
 def _ran_on(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    given = result["input"]
+    given, alike = result["input"], result["likeness"]
     return [
         ("kernel", f"Linux {result['kernel']} ({result['flavour']}), content {result['content'][:16]}"),
         ("guest", f"{result['memory_mb']} MB, booted {result['boots']} times for this result"),
         ("fleets", f"{result['agents']} agents, scale {result['scale']:g}"),
         ("input", f"{given['kind']}: {given['name']}, SHA-256 {given['sha256'][:16]}"),
+        ("a text as base", f"neighbours {alike['neighbours']:.2f} times less, rounds {alike['rounds']:.2f}"),
     ]
 
 

@@ -10,6 +10,7 @@ still. docs/bench.md has the figures.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections import Counter
@@ -18,9 +19,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import zstandard
 
 TOKEN = re.compile(rb"\\u[0-9a-fA-F]{4}|\\.|([A-Za-z]{3,}|[1-9][0-9]+)", re.DOTALL)  # an escape is no word
-COMMON = 0.2  # of the texts have it: a word that stays. So a round is to another one what neighbours are (likeness.py)
+# A word that more of the texts have stays; the first of these under which a round is not more alike to another round than
+# a text is to the one beside it in the corpus, else the last.
+COMMON = (0.2, 0.4, 0.8)
+SAMPLES, LEAST, MOST = 48, 2_000, 128 * 1024  # texts that this is tried on, and their bytes
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
 Bucket = tuple[int, str]
@@ -42,17 +47,14 @@ class Template:
 
 
 class Lexicon:
-    """The exchangeable words of a corpus, by length and shape."""
+    """The exchangeable words of a corpus, by length and shape: those that at most `common` of its texts have."""
 
-    def __init__(self, texts: Iterable[bytes]) -> None:
-        having: Counter[bytes] = Counter()
-        count = 0
-        for text in texts:
-            having.update(set(_words(text)))
-            count += 1
+    def __init__(self, texts: Sequence[bytes], common: float, having: Counter[bytes] | None = None) -> None:
+        counted = count(texts) if having is None else having
         sorts: dict[Bucket, list[bytes]] = {}
-        for word in sorted(word for word, texts_with in having.items() if texts_with <= max(1, count * COMMON)):
+        for word in sorted(word for word, found in counted.items() if found <= max(1, len(texts) * common)):
             sorts.setdefault(_bucket(word), []).append(word)
+        self.common = common
         self._number = {word: number for words in sorts.values() for number, word in enumerate(words)}
         self._tables = {
             bucket: np.frombuffer(b"".join(words), np.uint8).reshape(len(words), bucket[0])
@@ -84,6 +86,51 @@ class Lexicon:
         return out.tobytes()
 
 
+@dataclass(frozen=True)
+class Likeness:
+    """How many times less a text takes with another one as its base, over a sample of a corpus."""
+
+    neighbours: float  # the text beside it in the corpus
+    rounds: float  # the same text as of another round
+    compressed: float  # bytes of a round / bytes of the recordings, both by themselves
+
+
+def fitting(texts: Sequence[bytes]) -> tuple[Lexicon, Likeness]:
+    """The lexicon under which further rounds of the corpus are like further recordings."""
+    having = count(texts)
+    for common in COMMON:
+        lexicon = Lexicon(texts, common, having)
+        found = likeness(lexicon, texts)
+        if found.rounds <= found.neighbours:
+            break
+    return lexicon, found
+
+
+def likeness(lexicon: Lexicon, texts: Sequence[bytes]) -> Likeness:
+    pairs = [(before, text) for before, text in zip(texts, texts[1:], strict=False) if LEAST <= len(text) <= MOST]
+    pairs = pairs[:: max(1, len(pairs) // SAMPLES)] or [(texts[0], texts[0])]
+    made = [tuple(lexicon.variant(lexicon.template(text), seed) for seed in ("one", "two")) for _, text in pairs]
+    alone, varied = (sum(map(_packed, found)) for found in ([text for _, text in pairs], [one for one, _ in made]))
+    return Likeness(
+        neighbours=alone / sum(_packed(text, before) for before, text in pairs),
+        rounds=varied / sum(_packed(one, two) for one, two in made),
+        compressed=varied / alone,
+    )
+
+
+def _packed(text: bytes, base: bytes = b"") -> int:
+    prefix = zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if base else None
+    return len(zstandard.ZstdCompressor(level=3, dict_data=prefix).compress(text))
+
+
+def count(texts: Sequence[bytes]) -> Counter[bytes]:
+    """Word -> how many of the texts have it."""
+    having: Counter[bytes] = Counter()
+    for text in texts:
+        having.update(set(_words(text)))
+    return having
+
+
 def _words(text: bytes) -> Iterable[bytes]:
     return (match[1] for match in TOKEN.finditer(text) if match[1])
 
@@ -98,6 +145,7 @@ def _bucket(word: bytes) -> Bucket:
     return len(word), next((name for name, fits in shapes if fits), "mixed")
 
 
+@functools.lru_cache(maxsize=1024)  # buckets of a few rounds
 def _permutation(count: int, seed: str, bucket: Bucket) -> Numbers:
     """By a generator whose stream is part of its definition, so that it does not change with a library's version."""
     key = hashlib.sha256(f"{seed} {bucket}".encode()).digest()

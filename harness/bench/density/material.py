@@ -12,7 +12,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -135,8 +135,16 @@ class Material:
 
     def words(self) -> Lexicon:
         if self._words is None:
-            self._words = Lexicon([*self._talk(), *self._prompts(), *self._tools()])
+            self._words, alike = lexicon.fitting([*self._talk(), *self._prompts(), *self._tools()])
+            with new_file(self.place / "likeness.json") as aside:
+                aside.write_text(json.dumps({"common": self._words.common, **asdict(alike)}))
         return self._words
+
+    def likeness(self) -> dict[str, float]:
+        """How alike the rounds are that the files are made of; empty where no file was made."""
+        place = self.place / "likeness.json"
+        found: dict[str, float] = json.loads(place.read_text()) if place.is_file() else {}
+        return found
 
     def rounds(self, name: str, texts: Sequence[bytes]) -> Rounds:
         return Rounds(name, texts, self.words())
