@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 
 import pytest
 import zstandard
@@ -68,12 +67,8 @@ def test_a_variant_compresses_like_its_text_and_is_no_use_as_its_base(text: byte
 
 
 def test_the_lexicon_fits_the_corpus() -> None:
-    """Of these recordings neighbours have little in common, so few words may stay; if all have most, they stay."""
+    """Of these recordings neighbours have little in common, so few words may stay."""
     found, alike = lexicon.fitting(TALK)
     assert found.common == max(lexicon.COMMON)
     assert alike.rounds < 1.6 and 1.0 < alike.neighbours < 1.2
-    brothers = [
-        TALK[0] + b" ".join(random.Random(number).choices([b"a", b"b", b"c", b"1"], k=900)) for number in range(6)
-    ]
-    found, alike = lexicon.fitting(brothers)
-    assert found.common == min(lexicon.COMMON) and alike.rounds <= alike.neighbours
+    assert alike.rounds < lexicon.likeness(Lexicon(TALK, min(lexicon.COMMON)), TALK).rounds

@@ -22,8 +22,8 @@ import numpy.typing as npt
 import zstandard
 
 TOKEN = re.compile(rb"\\u[0-9a-fA-F]{4}|\\.|([A-Za-z]{3,}|[1-9][0-9]+)", re.DOTALL)  # an escape is no word
-# A word that more of the texts have stays; the first of these under which a round is not more alike to another round than
-# a text is to the one beside it in the corpus, else the last.
+# A word that more of the texts have stays; the first of these under which a round is not more alike to another round
+# than a text is to the one beside it in the corpus, else the last.
 COMMON = (0.2, 0.4, 0.8)
 SAMPLES, LEAST, MOST = 48, 2_000, 128 * 1024  # texts that this is tried on, and their bytes
 Bytes = npt.NDArray[np.uint8]
