@@ -24,6 +24,7 @@ from harness.sessions import Source
 AGENTS, SCALE, MINUTES = 20, 0.01, 10
 MADE_HERE = 8  # agents' worth of conversations, where no corpus is given
 MAX_SCALE = 10.0
+WIDE = 160  # columns of a table in a file
 LEAST_CHUNK_KB, MOST_CHUNK_KB = 4, 4096
 COLUMNS = ("", "MB used", "ratio", "CPU s", "at rest", "agents measured", "memcg MB")
 GOALS = ("goal", "measured", "asked", "")
@@ -216,6 +217,8 @@ def _title(name: str) -> str:
 
 def _show(result: Mapping[str, Any], out: Path) -> None:
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDE
     for name, value in _ran_on(result):
         console.print(f"{name}: {value}", soft_wrap=True)
     for name, told in result["fleets"].items():
@@ -230,7 +233,7 @@ def _show(result: Mapping[str, Any], out: Path) -> None:
 def _print(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table()
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
     console.print(table)

@@ -119,6 +119,19 @@ def summary(fleet: Fleet, limit: Limit, outcomes: Sequence[Outcome], talk_share:
     }
 
 
+def _cpu(entries: Mapping[str, dict[str, Any]]) -> list[Goal]:
+    """Beyond what it takes to fill plain copies, which is everybody's."""
+    names = (Contestant.PRIVATE, Contestant.AGENT_MEM, Contestant.KSM_ZRAM)
+    if any(name.value not in entries for name in names):
+        return []
+    plain, own, both = (entries[name.value]["cpu_seconds"] for name in names)
+    return (
+        [Goal("cpu", "CPU beyond plain / that of KSM and zram", (own - plain) / (both - plain), CPU)]
+        if both > plain
+        else []
+    )
+
+
 def goals(fleet: Fleet, limit: Limit, entries: Mapping[str, dict[str, Any]], talk_share: float) -> list[Goal]:
     """Those of the fleet for which all contestants were run."""
     own = entries.get(Contestant.AGENT_MEM.value)
@@ -139,8 +152,6 @@ def goals(fleet: Fleet, limit: Limit, entries: Mapping[str, dict[str, Any]], tal
     if peers and fleet.name in (Name.OWN_LINE, Name.HISTORY):
         best = min(entry["used_bytes"] for entry in peers)
         found.append(Goal("peers", "times less than the best peer", best / used, PEERS, at_least=True))
-    both = entries.get(Contestant.KSM_ZRAM.value)
-    if both and both["cpu_seconds"] > 0:
-        found.append(Goal("cpu", "CPU / that of KSM and zram", own["cpu_seconds"] / both["cpu_seconds"], CPU))
+    found += _cpu(entries)
     found.append(Goal("steady", "of one processor, at rest", own["steady_cpu"], STEADY))
     return found

@@ -401,6 +401,8 @@ int main(int argc, char **argv)
 	gauge_cgroup(CGROUP);
 	squeeze_prepare(c.run.contestant, CGROUP);
 	start();
+	squeeze_all(); /* the processes themselves are nobody's texts: what can be done about them is done before */
+	c.effort = (struct effort){ 0 };
 	gauge_print("baseline");
 	c.cpu_start = cpu_ms();
 	rounds();
