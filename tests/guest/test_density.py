@@ -21,11 +21,11 @@ from harness.guest import Guest
 from harness.kernel import Kernel
 from tests.unit import density_corpus
 
-SIZE = Size(4, 0.002)
+SIZE = Size(4, 0.005)
 MEMORY_MB = 512
 # The lab's kernel has neither page merging nor zram; with them: the test of the command below.
 HERE = (Contestant.PRIVATE, Contestant.MEMFD, Contestant.AGENT_MEM)
-NOISE = 600_000  # bytes: processes, per-CPU lists
+NOISE = 700_000  # bytes: processes, per-CPU lists
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +69,11 @@ def test_memory_is_what_each_way_to_hold_texts_must_take(
     distinct = sum(text.length for text in fleets[Name.IDENTICAL].texts)
     last = {one: outcomes[Name.IDENTICAL, one].last for one in HERE}
     for used in (last[Contestant.PRIVATE].used, last[Contestant.PRIVATE].memcg):
-        assert logical < used < logical * 1.1 + NOISE
+        assert logical - NOISE < used < logical * 1.1 + NOISE
     for one in (Contestant.MEMFD, Contestant.AGENT_MEM):
         assert last[one].used < distinct * 1.1 + NOISE and last[one].memcg < distinct * 1.1 + NOISE
-    assert last[Contestant.MEMFD].used > distinct * 0.95
+    assert last[Contestant.MEMFD].used > distinct - NOISE
+    assert distinct < logical - 3 * NOISE  # so that the two are apart
 
 
 def test_active_agents_read_at_random(outcomes: dict[tuple[Name, Contestant], Outcome]) -> None:

@@ -392,8 +392,15 @@ static void read_options(int argc, char **argv)
 	c.deadline = seconds ? c.start + seconds * 1000 : UINT64_MAX;
 }
 
+static void unseen(const char *phase)
+{
+	(void)phase;
+}
+
 int main(int argc, char **argv)
 {
+	struct effort nobodys = { 0 };
+
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* a copy must cost what it is long, not a huge page */
@@ -401,8 +408,8 @@ int main(int argc, char **argv)
 	gauge_cgroup(CGROUP);
 	squeeze_prepare(c.run.contestant, CGROUP);
 	start();
-	squeeze_all(); /* the processes themselves are nobody's texts: what can be done about them is done before */
-	c.effort = (struct effort){ 0 };
+	/* The processes themselves are nobody's texts: what can be done about them is done before. */
+	squeeze(c.run.contestant, c.deadline, c.scans, &nobodys, unseen);
 	gauge_print("baseline");
 	c.cpu_start = cpu_ms();
 	rounds();
