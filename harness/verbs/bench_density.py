@@ -16,7 +16,7 @@ from harness.bench.density import limit, run, whole
 from harness.bench.density.contest import Contestant, Outcome
 from harness.bench.density.fleets import TITLES, Name
 from harness.bench.density.material import MB, TALK_SHARE, Material, Size
-from harness.cache import new_file
+from harness.cache import locked, new_file
 from harness.errors import EXIT_OK, UsageError
 from harness.progress import say, step
 from harness.sessions import Source
@@ -62,6 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(args: argparse.Namespace, out: Path) -> int:
+    with locked("density", shared=False):  # another run's texts may be in the way of this one's
+        return _measure(args, out)
+
+
+def _measure(args: argparse.Namespace, out: Path) -> int:
     names = tuple(dict.fromkeys(map(Name, args.fleet or list(Name))))
     size = _size(args)
     wanted = run.memory_mb(round(size.whole * size.agents), args.memory)

@@ -79,7 +79,8 @@ def test_memory_is_what_each_way_to_hold_texts_must_take(
 def test_active_agents_read_at_random(outcomes: dict[tuple[Name, Contestant], Outcome]) -> None:
     for one in HERE:
         active = outcomes[Name.MIXED, one].active
-        assert active and active.agents == 3 and active.reads == 3 * contest.PROBES and active.read_ns > 0
+        assert active and active.agents == 3 and active.reads == 3 * contest.PROBES * contest.ACTIVE
+        assert active.read_ns > 0
         assert outcomes[Name.IDENTICAL, one].active is None
 
 

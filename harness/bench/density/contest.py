@@ -25,6 +25,7 @@ TABLE = "/tmp/fleet.tbl"  # in the guest
 MAX_OUTPUT = 16 << 20  # bytes
 MAX_FIGURE = 1 << 53
 PROBES = 16  # random reads of each agent
+ACTIVE = 16  # guest/agent.c: an active one reads so many times as often
 
 
 class Contestant(enum.StrEnum):

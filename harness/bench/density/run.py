@@ -22,7 +22,7 @@ from harness.bench.density.fleets import PARTS, Fleet, Name
 from harness.bench.density.limit import Held, Limit
 from harness.bench.density.material import Material
 from harness.cache import new_file, sha256_file, work_dir
-from harness.errors import UsageError
+from harness.errors import LabError, UsageError
 from harness.guest import Guest
 from harness.kernel import Kernel
 from harness.measure import host_available_mb
@@ -173,7 +173,7 @@ class Run:
 def _hear(said: bytearray, part: bytes, update: Callable[[str], None]) -> None:
     said += part
     if len(said) > contest.MAX_OUTPUT:
-        raise ValueError(f"{len(said)} bytes")
+        raise LabError(f"a contestant printed {len(said)} bytes")
     last = said[:-1].rpartition(b"\n")[2]
     for event in _whole(last):
         update(", ".join(f"{key} {value}" for key, value in event.items() if key in ("agents", "phase", "event", "at")))
