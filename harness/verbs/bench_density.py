@@ -32,7 +32,7 @@ GOALS = ("goal", "measured", "asked", "")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("density only")
-    letters = ", ".join(f"{name}: {title}" for name, title in TITLES.items())
+    letters = ", ".join(f"{name}: {title}" for name, title in TITLES.items()).replace("%", "%%")
     group.add_argument(
         "--fleet", action="append", choices=[name.value for name in Name], help=f"{letters} (repeatable; default all)"
     )
@@ -197,7 +197,7 @@ def _goals(told: Mapping[str, Any]) -> list[tuple[str, ...]]:
             goal["title"],
             f"{goal['measured']:.3f}",
             f"{'>=' if goal['at_least'] else '<='} {goal['goal']:g}",
-            "met" if goal["met"] else "missed",
+            goal["verdict"],
         )
         for goal in told["goals"]
     ]

@@ -163,7 +163,23 @@ def test_a_fleet_of_the_result_has_the_shape_that_was_agreed() -> None:
 
 def verdicts(name: Name, limit: int, share: float = 2.0, **used: int) -> dict[str, bool]:
     told = whole.summary(fleet(name), Limit(stored=limit), outcomes(**used), share)
-    return {goal["key"]: goal["met"] for goal in told["goals"]}
+    assert all(goal["verdict"] in ("met", "missed") for goal in told["goals"])
+    return {goal["key"]: goal["verdict"] == "met" for goal in told["goals"]}
+
+
+def test_a_goal_is_undecided_where_a_peer_was_cut_short() -> None:
+    runs = {name: output((8, size, CPU.get(name, 900))) for name, size in {"private": 80, "agent_mem": 10}.items()}
+    runs["ksm_zram"] = output((2, 30, 2500))
+    told = whole.summary(
+        fleet(Name.OWN_LINE), Limit(stored=9), [read(run, one=Contestant(name)) for name, run in runs.items()], 1.4
+    )
+    assert {goal["key"]: goal["verdict"] for goal in told["goals"]} == {
+        "limit": "missed",
+        "plain": "met",
+        "peers": "undecided",
+        "cpu": "undecided",
+        "steady": "met",
+    }
 
 
 def test_goals_are_those_of_the_fleet() -> None:

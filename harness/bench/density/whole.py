@@ -6,7 +6,7 @@ last round took is added for each of the others: the line through the last two p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,14 +39,18 @@ class Goal:
     measured: float
     bound: float
     at_least: bool = False
+    sound: bool = True  # all contestants that it is about were measured well enough
 
     @property
-    def met(self) -> bool:
-        return self.measured >= self.bound if self.at_least else self.measured <= self.bound
+    def verdict(self) -> str:
+        if not self.sound:
+            return "undecided"
+        met = self.measured >= self.bound if self.at_least else self.measured <= self.bound
+        return "met" if met else "missed"
 
     def as_json(self) -> dict[str, Any]:
         told = {"key": self.key, "title": self.title, "measured": round(self.measured, 4), "goal": self.bound}
-        return {**told, "at_least": self.at_least, "met": self.met}
+        return {**told, "at_least": self.at_least, "verdict": self.verdict}
 
 
 def figures(outcome: Outcome, fleet: Fleet) -> Figures:
@@ -74,6 +78,7 @@ def contestant(outcome: Outcome, fleet: Fleet) -> dict[str, Any]:
         "ratio": round(fleet.logical_bytes / whole.used, 4) if whole.used > 0 else None,
         "cpu_seconds": round(whole.cpu_seconds, 3),
         "complete": whole.complete,
+        "points": len(outcome.points),
         "measured": {
             "agents": last.agents,
             "logical_bytes": last.logical,
@@ -119,17 +124,22 @@ def summary(fleet: Fleet, limit: Limit, outcomes: Sequence[Outcome], talk_share:
     }
 
 
+def _sound(entries: Iterable[Mapping[str, Any]]) -> bool:
+    """Measured to the last agent, or with two points of a line; and not stopped half-way."""
+    return all(entry["converged"] and (entry["complete"] or entry["points"] > 1) for entry in entries)
+
+
 def _cpu(entries: Mapping[str, dict[str, Any]]) -> list[Goal]:
     """Beyond what it takes to fill plain copies, which is everybody's."""
     names = (Contestant.PRIVATE, Contestant.AGENT_MEM, Contestant.KSM_ZRAM)
     if any(name.value not in entries for name in names):
         return []
-    plain, own, both = (entries[name.value]["cpu_seconds"] for name in names)
-    return (
-        [Goal("cpu", "CPU beyond plain / that of KSM and zram", (own - plain) / (both - plain), CPU)]
-        if both > plain
-        else []
-    )
+    concerned = [entries[name.value] for name in names]
+    plain, own, both = (entry["cpu_seconds"] for entry in concerned)
+    if both <= plain:
+        return []
+    title = "CPU beyond plain / that of KSM and zram"
+    return [Goal("cpu", title, (own - plain) / (both - plain), CPU, sound=_sound(concerned))]
 
 
 def goals(fleet: Fleet, limit: Limit, entries: Mapping[str, dict[str, Any]], talk_share: float) -> list[Goal]:
@@ -141,17 +151,18 @@ def goals(fleet: Fleet, limit: Limit, entries: Mapping[str, dict[str, Any]], tal
     if fleet.name is not Name.MIXED:
         files = STRUCT_FILE * fleet.handles if fleet.name is Name.TOOLS else 0
         title = "memory / offline limit" + (" and one struct file for each handle" if files else "")
-        found.append(Goal("limit", title, used / (limit.stored * NEAR + files) * NEAR, NEAR))
+        found.append(Goal("limit", title, used / (limit.stored * NEAR + files) * NEAR, NEAR, sound=_sound([own])))
+    plain = entries.get(Contestant.PRIVATE.value)
+    asked = HISTORY if fleet.name is Name.HISTORY else PLAIN
+    apart = fleet.name in (Name.IDENTICAL, Name.OWN_LINE) and talk_share <= PLAIN_SHARE
+    if plain and (apart or fleet.name is Name.HISTORY):
+        ratio = plain["used_bytes"] / used
+        found.append(Goal("plain", "times less than plain copies", ratio, asked, True, _sound([own, plain])))
     peers = [entry for name, entry in entries.items() if not Contestant(name).own and name != Contestant.PRIVATE]
-    if Contestant.PRIVATE.value in entries:
-        ratio = entries[Contestant.PRIVATE.value]["used_bytes"] / used
-        if fleet.name in (Name.IDENTICAL, Name.OWN_LINE) and talk_share <= PLAIN_SHARE:
-            found.append(Goal("plain", "times less than plain copies", ratio, PLAIN, at_least=True))
-        if fleet.name is Name.HISTORY:
-            found.append(Goal("plain", "times less than plain copies", ratio, HISTORY, at_least=True))
     if peers and fleet.name in (Name.OWN_LINE, Name.HISTORY):
         best = min(entry["used_bytes"] for entry in peers)
-        found.append(Goal("peers", "times less than the best peer", best / used, PEERS, at_least=True))
+        sound = _sound([own, *peers])
+        found.append(Goal("peers", "times less than the best peer", best / used, PEERS, True, sound))
     found += _cpu(entries)
     found.append(Goal("steady", "of one processor, at rest", own["steady_cpu"], STEADY))
     return found
