@@ -81,7 +81,7 @@ static void make_swap(uint64_t bytes)
 
 static void prepare_zram(void)
 {
-	uint64_t bytes = (uint64_t)total_bytes() * 8;
+	uint64_t bytes = (uint64_t)total_bytes() * 4;
 	char size[32];
 
 	put(ZRAM "reset", "1");
