@@ -183,7 +183,6 @@ _Noreturn void agent_run(const struct fleet_run *run, uint32_t index, int comman
 	memset(mine, 1, sizeof(mine));
 	memset(expected, 1, sizeof(expected));
 	prepare_heap(run, index);
-	table_read(&run->table, text_of(run, index, 0), 0, expected, 1); /* its buffer is there from now on */
 	while (read(commands, &command, 1) == 1) {
 		struct reply reply = { .agent = index, .command = (unsigned char)command };
 		const char *failed = NULL;
@@ -196,6 +195,7 @@ _Noreturn void agent_run(const struct fleet_run *run, uint32_t index, int comman
 			act(run, index, copies, &reply);
 		else if (command == COMMAND_WARM && (failed = texts_warm()))
 			give(&reply, failed, errno, 0, 0);
+		table_rest();
 		if (write(replies, &reply, sizeof(reply)) != sizeof(reply))
 			_exit(EXIT_BROKEN);
 	}

@@ -20,6 +20,14 @@ _Static_assert(sizeof(struct table_segment) == 24, "no padding");
 #define ALIGNED 4096UL	/* what a disk is read in */
 #define BUFFER (256 * 1024UL)
 
+static uint8_t buffer[BUFFER] __attribute__((aligned(ALIGNED)));
+
+void table_rest(void)
+{
+	if (madvise(buffer, BUFFER, MADV_DONTNEED))
+		fail(EXIT_BROKEN, "madvise of a buffer", errno);
+}
+
 static void *whole_file(const char *path, size_t *size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -107,12 +115,6 @@ void table_open(struct table *table, const char *path)
 /* Bytes of one disk from any offset, through an aligned buffer. */
 static void read_disk(int disk, uint64_t offset, uint8_t *to, size_t length)
 {
-	static uint8_t *buffer;
-
-	if (!buffer)
-		buffer = mmap(NULL, BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (buffer == MAP_FAILED)
-		fail(EXIT_BROKEN, "no memory for a buffer", errno);
 	while (length) {
 		uint64_t from = offset & ~(ALIGNED - 1);
 		size_t skip = (size_t)(offset - from), wanted = skip + length;

@@ -54,8 +54,9 @@ struct table {
 
 /* Reads and checks the table; ends the program if it is bad or a disk is missing that it needs. */
 void table_open(struct table *table, const char *path);
-/* A range of a text, or the program ends. The first call takes the buffer that all of them use. */
+/* A range of a text, or the program ends. */
 void table_read(const struct table *table, uint32_t text, uint64_t offset, void *to, size_t length);
+void table_rest(void); /* gives back the memory that reading takes: it is no text, and may be like one */
 uint64_t table_bytes(const struct table *table, uint32_t agent);
 
 #endif
