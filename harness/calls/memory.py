@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from harness.calls.ops import Alloc, Flag, Pointer, Share
-from harness.calls.rules import EBADFD, expect, expect_in, may_signal, succeeds, word
+from harness.calls.rules import EBADFD, expect, may_signal, succeeds, word
 from harness.calls.wire import Answer
 from harness.calls.world import Data, Object, Process, World, continued, data_of
 
@@ -16,6 +16,7 @@ MAX_SIZE = 1 << 30
 MAX_IMPORTANCE = 1000
 NODES = (-1, 0)
 DEPTH = 256
+KEYFRAME = 32  # one of so many that build on one another stands alone
 DEDUP, DELTA = 1, 2
 REVOKE = 1
 GRANTS = 128
@@ -78,10 +79,10 @@ def _late(world: World, process: Process, call: Alloc) -> set[int]:
 
 
 def _maybe(call: Alloc) -> set[int]:
-    """Errors that the contract leaves open: BASE is not there yet; a descriptor is given that no flag asks for."""
+    """An error that the contract leaves open: a descriptor is given that no flag asks for."""
     flags = _flags(call)
     unasked = call.attr != Pointer.NULL and call.base != -1 and not flags & (Flag.APPEND | Flag.BASE)
-    return {errno.EINVAL} if flags & Flag.BASE or unasked else set()
+    return {errno.EINVAL} if unasked else set()
 
 
 # -- agent_alloc_smu --
@@ -95,11 +96,12 @@ def alloc(world: World, process: Process, call: Alloc, got: Answer | None) -> No
     if _flags(call) & Flag.ATTACH and not early:
         _attach(world, process, call, got, wrong)
         return
-    file = world.file(process, call.base) if _flags(call) & Flag.APPEND else None
+    file = world.file(process, call.base) if _flags(call) & (Flag.APPEND | Flag.BASE) else None
     base = file.object if file and not early else None
     if succeeds(wrong, got, _maybe(call)):
         data = data_of(world.pool, call.offset, call.length, call.patch)
-        _made(world, process, call, got, continued(base, data) if base else data, base)
+        continues = base and _flags(call) & Flag.APPEND
+        _made(world, process, call, got, continued(base, data) if base and continues else data, base)
     elif base:
         base.lingers = True  # what was begun lets go of it later
 
@@ -107,7 +109,7 @@ def alloc(world: World, process: Process, call: Alloc, got: Answer | None) -> No
 def _made(world: World, process: Process, call: Alloc, got: Answer | None, data: Data, base: Object | None) -> None:
     agent = world.agent_of(process)
     digest = data.digest
-    linked = base if base and base.home is agent.domain and base.depth < DEPTH else None
+    linked = base if base and base.home is agent.domain and _may_build_on(base, _flags(call)) else None
     found = _there_still(world, agent.domain.objects.get(digest), got)
     _check_result(call, got, digest, DEDUP if found else DELTA if linked else 0)
     if found:
@@ -124,6 +126,10 @@ def _made(world: World, process: Process, call: Alloc, got: Answer | None, data:
         for counts in (agent.counts, agent.domain.counts) if linked else ():
             counts.delta_hits += 1
     world.place(process, call.slot, world.open(found, agent))
+
+
+def _may_build_on(base: Object, flags: int) -> bool:
+    return base.depth < DEPTH and (bool(flags & Flag.APPEND) or (base.depth + 1) % KEYFRAME != 0)
 
 
 def _there_still(world: World, found: Object | None, got: Answer | None) -> Object | None:
@@ -143,8 +149,7 @@ def _check_result(call: Alloc, got: Answer | None, digest: bytes, result: int) -
         return
     expect("close-on-exec", 1, word(got, 0))
     if call.attr == Pointer.VALID:
-        like_a_base = call.flags & Flag.BASE and not result  # stored against it, or not
-        expect_in("result", {result, DELTA} if like_a_base else {result}, word(got, 12))
+        expect("result", result, word(got, 12))
         expect("digest", digest, got.payload[16:48])
 
 

@@ -79,6 +79,7 @@ struct holder {
 
 extern const struct holder private_holder;
 extern const struct holder smu_holder;
+void smu_prepare(void);    /* has the kernel make what it needs to compress, once: not a cost of the texts */
 bool smu_available(void);  /* the kernel has the calls (and this program was built with their header) */
 void smu_print_stats(void); /* one line: what the kernel counts for the caller's domain */
 

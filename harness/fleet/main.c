@@ -212,6 +212,8 @@ static int run(struct controller *c)
 	bool smu = c->fleet.holder == &smu_holder;
 	struct totals verified;
 
+	if (smu)
+		smu_prepare();
 	gauge_print("start");
 	start(c);
 	everybody(c, COMMAND_READY);

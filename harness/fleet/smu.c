@@ -49,6 +49,7 @@ static const char *allocate(struct held *held, const struct pack *pack, const st
 static const char *smu_hold(struct held *held, const struct pack *pack, const struct pack_ref *ref, bool damage)
 {
 	uint64_t length = pack->blobs[ref->blob].length;
+	const struct agent_mark cold = { .valid = AGENT_MARK_TEMPERATURE, .temperature = AGENT_TEMP_COLD };
 	const char *failed = allocate(held, pack, ref, damage);
 	struct stat st;
 
@@ -61,9 +62,13 @@ static const char *smu_hold(struct held *held, const struct pack *pack, const st
 		return "fstat of an SMU gave another size than the text's";
 	}
 	held->inode = st.st_ino;
-	/* Populated, so that its page tables are counted as a copy's are. */
-	held->bytes = mmap(NULL, length, PROT_READ, MAP_SHARED | MAP_POPULATE, held->fd, 0);
-	return held->bytes == MAP_FAILED ? "mmap of an SMU" : NULL;
+	held->bytes = mmap(NULL, length, PROT_READ, MAP_SHARED, held->fd, 0);
+	if (held->bytes == MAP_FAILED)
+		return "mmap of an SMU";
+	/* At rest, as what an agent holds is most of the time; verifying brings it back. */
+	if (syscall(__NR_agent_mark_hot, held->fd, &cold, sizeof(cold), 0))
+		return "agent_mark_hot with COLD";
+	return NULL;
 }
 
 static const char *smu_drop(struct held *held, uint64_t length)
@@ -71,6 +76,15 @@ static const char *smu_drop(struct held *held, uint64_t length)
 	if (munmap(held->bytes, length))
 		return "munmap of an SMU";
 	return close(held->fd) ? "close of an SMU" : NULL;
+}
+
+void smu_prepare(void)
+{
+	struct agent_smu_attr attr = { .size = sizeof(attr), .base_fd = -1, .node = -1 };
+	int fd = (int)syscall(__NR_agent_alloc_smu, 0, "", (size_t)1, &attr);
+
+	if (fd >= 0)
+		close(fd);
 }
 
 bool smu_available(void)
@@ -109,6 +123,10 @@ static const char *smu_drop(struct held *held, uint64_t length)
 {
 	(void)held, (void)length;
 	return NULL;
+}
+
+void smu_prepare(void)
+{
 }
 
 bool smu_available(void)

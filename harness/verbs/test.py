@@ -32,7 +32,7 @@ from harness.errors import (
 )
 
 SUMMARY = "run the tests"
-STAGES = ("unit", "tree", "kunit", "guest")  # directories of tests/, the fast ones first
+STAGES = ("unit", "native", "tree", "kunit", "guest")  # directories of tests/, the fast ones first
 # pytest's own exit codes
 INTERRUPTED, USAGE, NOTHING_RAN = 2, 4, 5
 ENDS = (0, 1, INTERRUPTED, USAGE, NOTHING_RAN)  # what is not here is pytest's own trouble

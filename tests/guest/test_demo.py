@@ -41,7 +41,8 @@ def check(result: dict[str, Any], out: Path) -> None:
     assert result["objects"] == result["distinct_texts"]
     assert result["dedup_hits"] == result["texts"] - result["objects"]
     assert result["private_used_bytes"] > result["logical_bytes"] * 0.9
-    assert result["smu_used_bytes"] > result["distinct_bytes"] * 0.9, "MemAvailable must see what SMUs hold"
+    used = result["smu_used_bytes"]
+    assert result["distinct_bytes"] / 10 < used < result["distinct_bytes"], "each text once, compressed"
     phase = result["phases"]["smu"]
     slab = phase["end"]["slab"] - phase["start"]["slab"]  # empty slabs that the allocator keeps come and go
     assert abs(result["smu_left_bytes"] - slab) < 1 << 20, "pages of objects must come back"

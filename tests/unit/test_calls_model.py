@@ -38,7 +38,7 @@ from harness.calls.rules import Mismatch
 from harness.calls.wire import STATS, Answer, Ending, Lane
 
 DEDUP, DELTA = 1, 2
-ATTACH, APPEND = 1, 4
+ATTACH, BASE, APPEND = 1, 2, 4
 OK = Answer(0)
 
 
@@ -150,6 +150,21 @@ def test_what_is_appended_to_may_go_a_little_later(script: Script) -> None:
         again.never(attach(0, 2, content(100)), failed(errno.ENOENT))  # what continues it holds it
         again.gives(Close(0, 1), OK)
         again.gives(attach(0, 2, content(100)), answer)
+
+
+def test_what_is_similar_is_stored_against_it_and_has_its_own_content(script: Script) -> None:
+    script.gives(alloc(0, 0, 100), made(7, content(100)))
+    script.never(alloc(0, 1, 50, BASE, base=0), made(8, content(50)))
+    script.never(alloc(0, 1, 50, BASE, base=0), failed(errno.EINVAL))
+    script.gives(alloc(0, 1, 50, BASE, base=0), made(8, content(50), DELTA))
+
+
+def test_one_of_so_many_that_build_on_one_another_stands_alone(script: Script) -> None:
+    script.gives(alloc(0, 0, 100), made(7, content(100)))
+    for depth in range(1, 32):
+        script.gives(alloc(0, 0, 100 + depth, BASE, base=0), made(7 + depth, content(100 + depth), DELTA))
+    script.never(alloc(0, 0, 200, BASE, base=0), made(90, content(200), DELTA))
+    script.gives(alloc(0, 0, 200, BASE, base=0), made(90, content(200)))
 
 
 def test_a_base_of_another_domain_is_copied(script: Script) -> None:

@@ -281,5 +281,5 @@ def test_it(built): pass
 def test_without_paths_the_fast_ones_come_first() -> None:
     from harness.verbs import test
 
-    assert test.STAGES == ("unit", "tree", "kunit", "guest")
+    assert test.STAGES == ("unit", "native", "tree", "kunit", "guest")
     assert all((REPO / "tests" / stage).is_dir() for stage in test.STAGES)

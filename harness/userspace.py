@@ -1,0 +1,36 @@
+"""The C code of `userspace/`, built by Meson; incremental, one build directory per set of options."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import logs, proc
+from harness.cache import REPO, locked, log_file, work_dir
+from harness.errors import ToolError
+
+LIBRARY = REPO / "userspace" / "libagentmem"
+TIMEOUT = 600.0  # seconds for one build
+TOOLS = Path(sys.executable).parent  # Meson and Ninja are packages of the environment
+
+
+def build(name: str, options: Sequence[str] = (), *, headers: Path | None = None) -> Path:
+    """The build directory of the library. headers: of the kernel whose calls it is to know (`headers`/include).
+
+    ToolError has the first complaint of the compiler.
+    """
+    directory, log = work_dir("userspace", name), log_file(f"userspace-{name}")
+    chosen = [*options, f"-Dkernel-headers={headers or ''}"]
+    path = {"PATH": f"{TOOLS}{os.pathsep}{os.environ.get('PATH', '')}"}
+    setup = ["meson", "setup", "--reconfigure", str(directory), str(LIBRARY), *chosen]
+    with locked(f"userspace-{name}"):
+        logs.fresh(log)
+        for argv in (setup, ["meson", "compile", "-C", str(directory)]):
+            if proc.run_logged([str(TOOLS / argv[0]), *argv[1:]], log, timeout=TIMEOUT, env=path) != 0:
+                text = log.read_text(errors="replace").splitlines()
+                said = [line.strip() for line in text if "error:" in line or "ERROR:" in line]
+                first = said[0] if said else "see the log"
+                raise ToolError(f"the library does not build ({name}): {first}", log=log, hint=f"less {log}")
+    return directory

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAGIC	"AGMEMAGT"
+#define VERSION	1
+
+static int agent_file(char name[NAME_SIZE], pid_t pid)
+{
+	uint64_t start;
+
+	if (am_process_start(pid, &start) < 0)
+		return -1;
+	snprintf(name, NAME_SIZE, "a-%d-%" PRIu64, (int)pid, start);
+	return 0;
+}
+
+/* A file of the store that is mapped for writing; NULL with errno. */
+static void *map_file(int fd, size_t size, ino_t *number)
+{
+	struct stat st;
+	void *mapped;
+
+	if (fstat(fd, &st) < 0)
+		return NULL;
+	if ((size_t)st.st_size != size) {
+		errno = EIO;
+		return NULL;
+	}
+	if (number)
+		*number = st.st_ino;
+	mapped = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return mapped == MAP_FAILED ? NULL : mapped;
+}
+
+static struct agent *map_agent(int dir, const char *name, ino_t *number)
+{
+	int fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	struct agent *agent;
+
+	if (fd < 0)
+		return NULL;
+	agent = map_file(fd, sizeof(*agent), number);
+	close(fd);
+	if (!agent)
+		return NULL;
+	agent->name[sizeof(agent->name) - 1] = '\0';
+	if (!memcmp(agent->magic, MAGIC, sizeof(agent->magic)) && agent->version == VERSION)
+		return agent;
+	am_agent_release(agent);
+	errno = EIO;
+	return NULL;
+}
+
+void am_agent_release(struct agent *agent)
+{
+	if (agent)
+		munmap(agent, sizeof(*agent));
+}
+
+/* `like`: an agent to begin as, or NULL. */
+static int make_agent(int dir, pid_t pid, const char *name, const struct agent *like)
+{
+	struct agent made = {.version = VERSION, .state = AGENTMEM_ACTIVE, .importance = 500, .node = -1};
+	int fd, result = -1;
+
+	if (like)
+		made = *like;
+	memcpy(made.magic, MAGIC, sizeof(made.magic));
+	made.founder = pid;
+	sscanf(name, "a-%*d-%" SCNu64, &made.founded);
+	fd = am_store_temporary(dir, 0600);
+	if (fd < 0)
+		return -1;
+	if (write(fd, &made, sizeof(made)) == (ssize_t)sizeof(made)) {
+		unlinkat(dir, name, 0); /* a damaged one */
+		result = am_store_link(dir, fd, name);
+	} else {
+		am_store_full(dir);
+	}
+	close(fd);
+	return result;
+}
+
+struct agent *am_agent_of(int dir, pid_t pid, bool make, ino_t *number)
+{
+	struct agent *agent;
+	char name[NAME_SIZE];
+
+	if (pid == getpid() && am_agent_self(dir, NULL) < 0) /* which sees to it that a child shares its parent's */
+		return NULL;
+	if (agent_file(name, pid) < 0)
+		return NULL;
+	agent = map_agent(dir, name, number);
+	if (agent || (errno != ENOENT && errno != EIO) || !make)
+		return agent;
+	return make_agent(dir, pid, name, NULL) < 0 ? NULL : map_agent(dir, name, number);
+}
+
+/* -- the caller's own ------------------------------------------------------ */
+
+/* What am_count() reads is never unmapped: another thread may be counting. Its user or its store changes once, if ever. */
+static struct agent *_Atomic mine;
+static struct totals *_Atomic totals;
+static struct {
+	pid_t pid;
+	dev_t device;
+	ino_t store;
+	char name[NAME_SIZE];
+	ino_t number;
+} self;
+
+/* After fork() the child is of its parent's agent. What is there under its own name survived execve(). */
+static struct agent *join(int dir, const char *name, bool same_store, ino_t *number)
+{
+	struct agent *agent = map_agent(dir, name, number);
+
+	if (agent || (errno != ENOENT && errno != EIO))
+		return agent;
+	if (!same_store || !mine || linkat(dir, self.name, dir, name, 0) < 0)
+		if (make_agent(dir, getpid(), name, same_store ? mine : NULL) < 0)
+			return NULL;
+	return map_agent(dir, name, number);
+}
+
+static struct totals *map_totals(int dir)
+{
+	int fd = openat(dir, "totals", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	struct totals *mapped = NULL;
+
+	if (fd < 0)
+		return NULL;
+	if (posix_fallocate(fd, 0, sizeof(*mapped)) == 0) /* grows it, and keeps what is there */
+		mapped = map_file(fd, sizeof(*mapped), NULL);
+	close(fd);
+	return mapped;
+}
+
+int am_agent_self(int dir, ino_t *number)
+{
+	pid_t pid = getpid();
+	struct stat st;
+
+	if (fstat(dir, &st) < 0)
+		return -1;
+	bool same_store = self.store == st.st_ino && self.device == st.st_dev;
+	if (self.pid != pid || !same_store) {
+		struct agent *agent;
+		char name[NAME_SIZE];
+
+		if (agent_file(name, pid) < 0)
+			return -1;
+		agent = join(dir, name, same_store, &self.number);
+		if (!agent)
+			return -1;
+		mine = agent;
+		if (!same_store)
+			totals = map_totals(dir);
+		self.pid = pid;
+		self.device = st.st_dev;
+		self.store = st.st_ino;
+		memcpy(self.name, name, sizeof(name));
+	}
+	if (number)
+		*number = self.number;
+	return 0;
+}
+
+struct totals *am_store_totals(void)
+{
+	return totals;
+}
+
+void am_count(enum counter which, uint64_t n)
+{
+	struct agent *agent = mine;
+	struct totals *all = totals;
+
+	if (agent)
+		agent->count[which] += n;
+	if (all)
+		all->count[which] += n;
+}
+
+/* -- marks ----------------------------------------------------------------- */
+
+/* Whether the process came to its agent by fork(), and others are there. */
+static bool is_guest(int dir, pid_t pid, const char *name, const struct agent *agent)
+{
+	struct stat st;
+	uint64_t start;
+
+	return (agent->founder != pid || am_process_start(pid, &start) < 0 || agent->founded != start) &&
+	       fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink > 1;
+}
+
+static struct agent *leave(int dir, pid_t pid, const char *name, struct agent *agent)
+{
+	am_agent_release(agent);
+	if (pid == self.pid)
+		self.pid = 0; /* to be found anew */
+	return make_agent(dir, pid, name, NULL) < 0 ? NULL : map_agent(dir, name, NULL);
+}
+
+int am_agent_describe(int dir, pid_t pid, const struct agentmem_mark *mark)
+{
+	struct agent *agent = am_agent_of(dir, pid, true, NULL);
+	char name[NAME_SIZE];
+
+	if (agent && mark->valid & AGENTMEM_MARK_NAME && agent_file(name, pid) == 0 && is_guest(dir, pid, name, agent))
+		agent = leave(dir, pid, name, agent);
+	if (!agent)
+		return -1;
+	if (mark->valid & AGENTMEM_MARK_NAME) {
+		memcpy(agent->name, mark->name, sizeof(agent->name));
+		agent->named = 1;
+	}
+	if (mark->valid & AGENTMEM_MARK_STATE)
+		agent->state = mark->state;
+	if (mark->valid & AGENTMEM_MARK_IMPORTANCE)
+		agent->importance = mark->importance;
+	if (mark->valid & AGENTMEM_MARK_NODE)
+		agent->node = mark->node;
+	am_agent_release(agent);
+	return 0;
+}

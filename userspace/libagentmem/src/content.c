@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/* Content as pages: mapping an object together out of its own and its bases', and getting back what is compressed. */
+#include "object.h"
+#include "agent.h"
+#include "backend.h"
+#include "pack.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static size_t page_size(void)
+{
+	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static size_t whole_pages(size_t size)
+{
+	return (size + page_size() - 1) & ~(page_size() - 1);
+}
+
+/* The base that a record names. EIO: there is no such one. Of one that was appended to, start is in the last page. */
+static int load_base(int dir, const struct object *object, struct object *base)
+{
+	char name[NAME_SIZE];
+
+	if (am_object_load(dir, am_object_name(name, 'b', object->digest), base) == 0 &&
+	    !memcmp(base->digest, object->base, sizeof(base->digest)) && base->depth < object->depth &&
+	    (!object->start || (base->length < object->length && base->length - object->start < page_size())))
+		return 0;
+	errno = EIO;
+	return -1;
+}
+
+/* Puts an object's own pages up to `end` where its content is to be. */
+static int map_own(int dir, const struct object *object, uint64_t end, char *content)
+{
+	int fd = am_object_plain(dir, object);
+	void *at = content + object->start, *mapped;
+
+	if (fd < 0)
+		return -1;
+	mapped = mmap(at, end - object->start, PROT_READ, MAP_SHARED | MAP_FIXED, fd, (off_t)0);
+	close(fd);
+	return mapped == at ? 0 : -1;
+}
+
+static int map_chain(int dir, const struct object *object, char *content)
+{
+	struct object at = *object, base;
+	uint64_t end = at.length;
+
+	for (;;) {
+		if (at.start < end) {
+			if (map_own(dir, &at, end, content) < 0)
+				return -1;
+			end = at.start;
+		}
+		if (!end)
+			return 0;
+		if (load_base(dir, &at, &base) < 0)
+			return -1;
+		at = base;
+	}
+}
+
+/* The page before the content is the record's. Its mapping keeps the open file, and so the lock that keeps the object. */
+int am_object_map(int dir, const struct object *object, int record, struct agentmem_view *view)
+{
+	size_t page = page_size(), size = page + whole_pages(object->length);
+	char *room = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (room == MAP_FAILED)
+		return -1;
+	if ((record < 0 || mmap(room, page, PROT_READ, MAP_SHARED | MAP_FIXED, record, 0) == room) &&
+	    map_chain(dir, object, room + page) == 0) {
+		*view = (struct agentmem_view){room + page, object->length};
+		return 0;
+	}
+	munmap(room, size);
+	return -1;
+}
+
+int am_object_unmap(const struct agentmem_view *view)
+{
+	return munmap((char *)view->data - page_size(), page_size() + whole_pages(view->size));
+}
+
+/* -- compressed ------------------------------------------------------------ */
+
+/* Whether own pages are what the digest says; base: NULL if there is none. */
+static bool own_intact(const struct object *object, const struct object *base, const void *own)
+{
+	struct object seen = *object;
+
+	am_object_hash(&seen, object->start ? base : NULL, own);
+	return !memcmp(seen.digest, object->digest, sizeof(seen.digest));
+}
+
+static uint64_t nanoseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Decompresses into a new file, and gives it the name; answers the file. */
+static int unpack(int dir, const struct object *object, int packed)
+{
+	struct agentmem_view prefix = {0};
+	uint64_t began = nanoseconds();
+	struct object base;
+	char name[NAME_SIZE];
+	int plain, lock;
+
+	if (object->depth && (load_base(dir, object, &base) < 0 || am_object_map(dir, &base, -1, &prefix) < 0))
+		return -1;
+	plain = am_unpack_file(dir, packed, object->length - object->start, &prefix);
+	if (plain >= 0) {
+		size_t size = object->length - object->start;
+		void *own = mmap(NULL, size, PROT_READ, MAP_SHARED, plain, 0);
+		bool good = own != MAP_FAILED && own_intact(object, &base, own);
+
+		if (own != MAP_FAILED)
+			munmap(own, size);
+		if (!good) {
+			close(plain);
+			plain = -1;
+			errno = EIO;
+		}
+	}
+	if (prefix.data)
+		am_object_unmap(&prefix);
+	if (plain >= 0)
+		plain = am_store_sealed(plain);
+	if (plain < 0)
+		return -1;
+	am_count(DECOMPRESSIONS, 1);
+	am_count(DECOMPRESS_NS, nanoseconds() - began);
+	lock = am_store_lock(dir);
+	if (lock >= 0) {
+		/* Another one may have been as fast, or the object marked cold again: then this file serves who asked. */
+		am_store_link(dir, plain, am_object_name(name, 'r', object->digest));
+		am_store_unlock(lock);
+	}
+	return plain;
+}
+
+int am_object_pages(int dir, const struct object *object, bool *packed)
+{
+	char name[NAME_SIZE];
+	int fd = -1;
+
+	/* Who looked for one while it became the other looks again. */
+	for (int tries = 0; fd < 0 && tries < 1000; tries++) {
+		*packed = tries % 2;
+		fd = openat(dir, am_object_name(name, *packed ? 'z' : 'r', object->digest), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0 && errno != ENOENT)
+			return -1;
+	}
+	if (fd < 0)
+		errno = EIO;
+	return fd;
+}
+
+int am_object_plain(int dir, const struct object *object)
+{
+	struct stat st;
+	bool packed;
+	int fd = am_object_pages(dir, object, &packed);
+
+	if (fd >= 0 && packed) {
+		int plain = unpack(dir, object, fd);
+
+		am_store_close(fd);
+		fd = plain;
+	}
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) == 0 && (uint64_t)st.st_size == object->length - object->start)
+		return fd;
+	close(fd);
+	errno = EIO;
+	return -1;
+}

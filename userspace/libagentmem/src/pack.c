@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include "pack.h"
+#include "store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#define WINDOW_MOST	28	/* log2 of how far back a frame may refer; of prefix and content together */
+
+/* How large the window is to be for all of it to be in reach; 0: too large. */
+static int window_log(uint64_t size)
+{
+	int log = 10;
+
+	while (log < WINDOW_MOST && (uint64_t)1 << log < size)
+		log++;
+	return (uint64_t)1 << log < size ? 0 : log;
+}
+
+/* Both sides have to decide alike whether the prefix is referred to. */
+static bool uses(const struct agentmem_view *prefix, uint64_t size)
+{
+	return prefix && prefix->data && window_log(prefix->size + size);
+}
+
+/* A new file with room for `size` bytes, mapped for writing. Room is taken first: a mapping that finds none is a signal. */
+static int new_mapped(int dir, mode_t mode, size_t size, void **mapped)
+{
+	int fd = am_store_temporary(dir, mode), failed;
+
+	if (fd < 0)
+		return -1;
+	failed = posix_fallocate(fd, 0, (off_t)size);
+	if (failed) {
+		errno = failed;
+		am_store_full(dir);
+	} else {
+		*mapped = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (*mapped != MAP_FAILED)
+			return fd;
+	}
+	am_store_close(fd);
+	return -1;
+}
+
+static size_t compress(void *into, size_t room, const void *from, size_t size, const struct agentmem_view *prefix, int level)
+{
+	ZSTD_CCtx *context = ZSTD_createCCtx();
+	size_t made;
+
+	if (!context)
+		return 0;
+	ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level);
+	ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
+	if (uses(prefix, size)) {
+		ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, window_log(prefix->size + size));
+		ZSTD_CCtx_setParameter(context, ZSTD_c_enableLongDistanceMatching, 1);
+		ZSTD_CCtx_refPrefix(context, prefix->data, prefix->size);
+	}
+	made = ZSTD_compress2(context, into, room, from, size);
+	ZSTD_freeCCtx(context);
+	return ZSTD_isError(made) ? 0 : made;
+}
+
+/* In memory first: the store need not have the room that it takes at worst. */
+int am_pack_file(int dir, int plain, uint64_t size, const struct agentmem_view *prefix, int level)
+{
+	void *from = mmap(NULL, size, PROT_READ, MAP_SHARED, plain, 0), *into = malloc(size);
+	size_t made = 0;
+	int fd = -1;
+
+	if (from != MAP_FAILED && into) {
+		made = compress(into, size, from, size, prefix, level);
+		errno = EINVAL;
+		fd = made && made < size ? am_store_temporary(dir, 0400) : -1;
+	}
+	if (fd >= 0 && am_store_write(dir, fd, into, made) < 0) {
+		am_store_close(fd);
+		fd = -1;
+	}
+	if (from != MAP_FAILED)
+		munmap(from, size);
+	free(into);
+	return fd;
+}
+
+static bool decompress(void *into, size_t size, const void *from, size_t from_size, const struct agentmem_view *prefix)
+{
+	ZSTD_DCtx *context = ZSTD_createDCtx();
+	size_t made = 0;
+
+	if (!context)
+		return false;
+	ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, WINDOW_MOST);
+	if (uses(prefix, size))
+		ZSTD_DCtx_refPrefix(context, prefix->data, prefix->size);
+	made = ZSTD_decompressDCtx(context, into, size, from, from_size);
+	ZSTD_freeDCtx(context);
+	return made == size;
+}
+
+int am_unpack_file(int dir, int packed, uint64_t size, const struct agentmem_view *prefix)
+{
+	struct stat st;
+	void *from, *into;
+	bool good;
+	int fd;
+
+	if (fstat(packed, &st) < 0)
+		return -1;
+	if (st.st_size <= 0) {
+		errno = EIO;
+		return -1;
+	}
+	from = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, packed, 0);
+	if (from == MAP_FAILED)
+		return -1;
+	fd = new_mapped(dir, 0400, size, &into);
+	if (fd >= 0) {
+		good = decompress(into, size, from, (size_t)st.st_size, prefix);
+		munmap(into, size);
+		if (!good) {
+			close(fd);
+			fd = -1;
+			errno = EIO;
+		}
+	}
+	munmap(from, (size_t)st.st_size); /* which leaves errno when it succeeds */
+	return fd;
+}
