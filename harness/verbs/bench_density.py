@@ -25,7 +25,7 @@ AGENTS, SCALE, MINUTES = 20, 0.01, 10
 MADE_HERE = 8  # agents' worth of conversations, where no corpus is given
 MAX_SCALE = 10.0
 WIDE = 160  # columns of a table in a file
-LEAST_CHUNK_KB, MOST_CHUNK_KB = 4, 4096
+CHUNKS_KB = (64, 128, 256)  # that the kernel takes
 COLUMNS = ("", "MB used", "ratio", "CPU s", "at rest", "agents measured", "memcg MB")
 GOALS = ("goal", "measured", "asked", "")
 
@@ -57,7 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"bound for what is run in the guest; 0: none (default {MINUTES})",
     )
     group.add_argument(
-        "--chunk", type=int, default=limit.CHUNK >> 10, metavar="KB", help="chunk of the offline limit (default 128)"
+        "--chunk",
+        type=int,
+        default=limit.CHUNK >> 10,
+        metavar="KB",
+        help="chunk of the kernel's store and of the offline limit: 64, 128 (default) or 256",
     )
 
 
@@ -119,8 +123,8 @@ def _size(args: argparse.Namespace) -> Size:
         raise UsageError(f"--conversations takes more than 0 and at most 100, not {args.conversations:g}")
     if not 0 <= args.minutes <= 7 * 1440:
         raise UsageError(f"--minutes takes 0 to {7 * 1440}, not {args.minutes:g}")
-    if not LEAST_CHUNK_KB <= args.chunk <= MOST_CHUNK_KB:
-        raise UsageError(f"--chunk takes {LEAST_CHUNK_KB} to {MOST_CHUNK_KB}, not {args.chunk}")
+    if args.chunk not in CHUNKS_KB:
+        raise UsageError(f"--chunk takes {', '.join(map(str, CHUNKS_KB))}, not {args.chunk}")
     return Size(args.agents, args.scale, args.conversations)
 
 
@@ -191,6 +195,18 @@ def _active(told: Mapping[str, Any]) -> list[tuple[str, ...]]:
 ACTIVE = ("while 30 % read", "read / plain", "99th percentile / plain", "stalled s", "MB used")
 
 
+def _stored(told: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """What the kernel says of its store: where the memory is."""
+    seen = {name: entry["store"] for name, entry in told["contestants"].items() if "store" in entry}
+    parts = ("resident", "charged", "pool")
+    return [
+        (name, f"{one['objects']:,}", *(f"{one[part] / MB:,.2f}" for part in parts)) for name, one in seen.items()
+    ]
+
+
+STORED = ("in the store", "objects", "uncompressed MB", "compressed MB", "its pages MB")
+
+
 def _goals(told: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [
         (
@@ -212,7 +228,7 @@ def _notes(told: Mapping[str, Any]) -> list[str]:
 
 
 def _tables(told: Mapping[str, Any]) -> list[dict[str, Any]]:
-    tables = [(COLUMNS, _rows(told)), (ACTIVE, _active(told)), (GOALS, _goals(told))]
+    tables = [(COLUMNS, _rows(told)), (STORED, _stored(told)), (ACTIVE, _active(told)), (GOALS, _goals(told))]
     return [{"columns": columns, "rows": rows} for columns, rows in tables if rows]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import cache
-from harness.bench.density import contest, run
+from harness.bench.density import contest, limit, run
 from harness.bench.density.contest import Contestant, Outcome
 from harness.bench.density.fleets import Fleet, Name
 from harness.bench.density.material import Material, Size
@@ -25,6 +25,7 @@ SIZE = Size(4, 0.005)
 MEMORY_MB = 512
 # The lab's kernel has neither page merging nor zram; with them: the test of the command below.
 HERE = (Contestant.PRIVATE, Contestant.MEMFD, Contestant.AGENT_MEM)
+PAGE = 4096
 NOISE = 700_000  # bytes: processes, per-CPU lists
 
 
@@ -74,6 +75,20 @@ def test_memory_is_what_each_way_to_hold_texts_must_take(
         assert last[one].used < distinct * 1.1 + NOISE and last[one].memcg < distinct * 1.1 + NOISE
     assert last[Contestant.MEMFD].used > distinct - NOISE
     assert distinct < logical - 3 * NOISE  # so that the two are apart
+
+
+def test_what_is_at_rest_is_compressed_and_what_is_active_is_not(
+    outcomes: dict[tuple[Name, Contestant], Outcome], fleets: dict[Name, Fleet]
+) -> None:
+    store = {name: outcomes[name, Contestant.AGENT_MEM].details["store"] for name in fleets}
+    active = {text for agent in fleets[Name.MIXED].agents if agent.active for text in agent.texts}
+    assert 0 < len(active) < len(fleets[Name.MIXED].texts)
+    assert store[Name.IDENTICAL]["resident"] == 0
+    assert store[Name.MIXED]["resident"] == sum(-(-text.length // PAGE) * PAGE for text in active)
+    for name, told in store.items():
+        assert told["objects"] == len(fleets[name].texts) and told["chunk"] == limit.CHUNK
+        assert 0 < told["charged"] <= told["pool"] < sum(text.length for text in fleets[name].texts)
+    assert outcomes[Name.IDENTICAL, Contestant.AGENT_MEM].last.used < store[Name.IDENTICAL]["pool"] + NOISE
 
 
 def test_active_agents_read_at_random(outcomes: dict[tuple[Name, Contestant], Outcome]) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from harness import cli
 from harness.bench.density import contest, whole
 from harness.bench.density.contest import Contestant, Outcome
 from harness.bench.density.fleets import Agent, Fleet, Name, Piece, Text
 from harness.bench.density.limit import Limit
 from harness.bench.density.run import _Clock
-from harness.errors import GuestFault, HarnessError, LabError
+from harness.errors import GuestFault, HarnessError, LabError, UsageError
 from harness.fleet import TextType
 
 MB = 1_000_000
@@ -67,6 +68,12 @@ def test_active_agents_are_read() -> None:
     figures = {"agents": 2, "reads": 32, "read_ns": 64, "median_ns": 2, "p99_ns": 9, "cpu_ms": 1, "stalled_us": 3}
     outcome = read(output((8, 30 * MB, 5), late=[gauge("active", 34 * MB), {"event": "active", **figures}]))
     assert outcome.active and (outcome.active.used, outcome.active.read_ns) == (34 * MB, 64)
+
+
+def test_what_the_store_says_of_itself_is_in_the_result() -> None:
+    said = {"chunk": 131072, "objects": 2, "resident": 0, "charged": 4 * MB, "pool": 5 * MB, "contexts": MB}
+    outcome = read(output((8, 6 * MB, 500), late=[{"event": "store", **said}]), one=Contestant.AGENT_MEM)
+    assert whole.contestant(outcome, fleet())["store"] == said
 
 
 @pytest.mark.parametrize(
@@ -208,6 +215,12 @@ def test_single_tools_may_take_a_struct_file_for_each_handle() -> None:
 
 
 # -- time --
+
+
+def test_a_chunk_that_the_kernel_does_not_take_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    """Before anything is built, and with what it takes."""
+    assert cli.main(["bench", "density", "--chunk", "100"]) == UsageError.exit_code
+    assert "--chunk takes 64, 128, 256, not 100" in capfd.readouterr().err
 
 
 def test_time_is_dealt_by_weight_and_what_is_left_goes_on() -> None:

@@ -109,12 +109,20 @@ def build(kernel: Kernel) -> Path:
 
 
 def command(
-    contestant: Contestant, *, seconds: int = 0, probes: int = PROBES, damage: int | None = None, scans: int = 0
+    contestant: Contestant,
+    *,
+    seconds: int = 0,
+    probes: int = PROBES,
+    chunk: int = 0,
+    damage: int | None = None,
+    scans: int = 0,
 ) -> list[str]:
-    """The guest's command line. seconds: 0 is as long as it takes. `damage` proves that the verification can fail."""
+    """The guest's command line. seconds: 0 is as long as it takes; chunk: 0 is as the kernel has it. `damage` proves
+    that the verification can fail."""
     argv = [PROGRAM, "--table", TABLE, "--contestant", contestant.value, "--probes", str(probes)]
     argv += ["--seconds", str(seconds)] if seconds else []
     argv += ["--scans", str(scans)] if scans else []
+    argv += ["--chunk", str(chunk)] if chunk else []
     return argv + (["--damage", str(damage)] if damage is not None else [])
 
 
@@ -165,6 +173,7 @@ class _Reader:
             "note": lambda event: self._out.notes.append(_clean(event["what"])),
             "ksm": lambda event: self._detail("ksm", event),
             "zram": lambda event: self._detail("zram", event),
+            "store": lambda event: self._detail("store", event),
             "done": self._end,
         }
 

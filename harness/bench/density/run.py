@@ -103,7 +103,7 @@ class Run:
     def __init__(self, built: Kernel, plan: Plan) -> None:
         self._built, self._plan = built, plan
         self._program = contest.build(built)
-        parts = [built.key, sha256_file(self._program), repr((plan.memory_mb, plan.probes, plan.seconds))]
+        parts = [built.key, sha256_file(self._program), repr((plan.memory_mb, plan.probes, plan.seconds, plan.chunk))]
         parts += [fleet.digest(plan.material) for fleet in plan.fleets]
         self._kept = work_dir("density-run") / hashlib.sha256(" ".join(parts).encode()).hexdigest()[:24]
         self.boots = 0
@@ -159,7 +159,7 @@ class Run:
             guest.push(Path(scratch) / "table", contest.TABLE)
 
     def _one(self, guest: Guest, fleet: Fleet, one: Contestant, seconds: int, update: Update) -> None:
-        argv = contest.command(one, seconds=seconds, probes=self._plan.probes)
+        argv = contest.command(one, seconds=seconds, probes=self._plan.probes, chunk=self._plan.chunk)
         said, complaints = bytearray(), bytearray()
         timeout = seconds * 5 + 900.0 if seconds else BOUND_SECONDS
         update("begins")

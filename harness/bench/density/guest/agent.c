@@ -193,7 +193,7 @@ _Noreturn void agent_run(const struct fleet_run *run, uint32_t index, int comman
 			probe(run, index, copies, &reply);
 		else if (command == COMMAND_ACT)
 			act(run, index, copies, &reply);
-		else if (command == COMMAND_WARM && (failed = texts_warm()))
+		else if (command == COMMAND_REST && (failed = store_rest()))
 			give(&reply, failed, errno, 0, 0);
 		table_rest();
 		if (write(replies, &reply, sizeof(reply)) != sizeof(reply))

@@ -2,7 +2,7 @@
 /*
  * How much memory a fleet takes, by each way to hold its texts. One run for each contestant:
  *
- *	density --table FILE --contestant NAME [--seconds S] [--scans N] [--probes N] [--damage AGENT]
+ *	density --table FILE --contestant NAME [--seconds S] [--scans N] [--probes N] [--chunk BYTES] [--damage AGENT]
  *
  * All agent processes are started and idle before anything is measured. Then they take up their texts, in rounds that double;
  * after each round what the contestant has against memory is done until it has no more effect, and the memory is measured.
@@ -50,11 +50,16 @@ struct copy {
 const char *text_hold(struct copy *copy, const struct table *table, uint32_t text, enum layout layout,
 		      struct owner *owners, bool damage);
 const char *text_read(const struct copy *copy, uint64_t offset, void *to, size_t length);
-const char *texts_warm(void);
+
+/* -- store.c -- */
+
+void store_prepare(const struct contestant *contestant, uint64_t chunk);
+const char *store_rest(void);
+void store_print(void);
 
 /* -- agent.c -- */
 
-enum command { COMMAND_HOLD = 'h', COMMAND_WARM = 'w', COMMAND_PROBE = 'p', COMMAND_ACT = 'a' };
+enum command { COMMAND_HOLD = 'h', COMMAND_REST = 'r', COMMAND_PROBE = 'p', COMMAND_ACT = 'a' };
 
 struct reply { /* smaller than PIPE_BUF: written in one piece */
 	uint32_t agent;

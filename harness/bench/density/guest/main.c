@@ -45,6 +45,7 @@ static struct {
 	struct fleet_run run;
 	uint32_t agents, held;
 	uint32_t scans;
+	uint64_t chunk; /* 0: as the kernel has it */
 	int *commands;
 	int replies;
 	uint64_t start, admitting, deadline; /* of now_ms() */
@@ -192,14 +193,26 @@ static bool room_for(uint32_t agent)
 	return available_bytes() > total_bytes() / FLOOR + (long long)needed;
 }
 
+/* Who is active keeps its texts as they are. */
+static void rest(void)
+{
+	uint64_t cpu = cpu_ms();
+	uint32_t resting = 0;
+
+	for (uint32_t i = 0; i < c.held; i++)
+		if (!c.run.table.agents[i].active) {
+			tell(i, COMMAND_REST);
+			resting++;
+		}
+	while (resting--)
+		await("rest");
+	c.effort.reclaim_ms += cpu_ms() - cpu;
+}
+
 static void squeeze_all(void)
 {
-	if (c.run.contestant->own) {
-		for (uint32_t i = 0; i < c.held; i++)
-			tell(i, COMMAND_WARM);
-		for (uint32_t i = 0; i < c.held; i++)
-			await("warm");
-	}
+	if (c.run.contestant->own)
+		rest();
 	c.converged = squeeze(c.run.contestant, c.deadline, c.scans, &c.effort, sample);
 }
 
@@ -251,6 +264,8 @@ static void print_point(void)
 	       c.held, bytes, handles, cpu, c.effort.merge_ms, c.effort.last_merge_ms, c.effort.reclaim_ms,
 	       now_ms() - c.start, c.converged ? "true" : "false");
 	squeeze_print(c.run.contestant);
+	if (c.run.contestant->own)
+		store_print();
 }
 
 /* Whether all of the fleet has room as plain copies: then one point tells all. */
@@ -362,6 +377,7 @@ static void read_options(int argc, char **argv)
 		{ "table", required_argument, NULL, 't' },  { "contestant", required_argument, NULL, 'c' },
 		{ "seconds", required_argument, NULL, 's' }, { "scans", required_argument, NULL, 'n' },
 		{ "probes", required_argument, NULL, 'p' },  { "damage", required_argument, NULL, 'd' },
+		{ "chunk", required_argument, NULL, 'k' },
 		{ 0 },
 	};
 	uint64_t seconds = 0;
@@ -379,6 +395,8 @@ static void read_options(int argc, char **argv)
 			c.scans = (uint32_t)given(optarg);
 		else if (option == 'p')
 			c.run.probes = (uint32_t)given(optarg);
+		else if (option == 'k')
+			c.chunk = given(optarg);
 		else if (option == 'd')
 			c.run.damage = (uint32_t)given(optarg);
 		else
@@ -407,6 +425,8 @@ int main(int argc, char **argv)
 	read_options(argc, argv);
 	gauge_cgroup(CGROUP);
 	squeeze_prepare(c.run.contestant, CGROUP);
+	if (c.run.contestant->own)
+		store_prepare(c.run.contestant, c.chunk);
 	start();
 	/* The processes themselves are nobody's texts: what can be done about them is done before. */
 	squeeze(c.run.contestant, c.deadline, c.scans, &nobodys, unseen);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What each contestant does against memory, until it has no more effect: page merging scans, swap is filled by proactive
- * reclaim, the store's objects are reclaimed the same way. Nobody is given up early: a peer that is stopped half-way looks worse
- * than it is.
+ * What the peers do against memory, until it has no more effect: page merging scans, swap is filled by proactive reclaim.
+ * Nobody is given up early: a peer that is stopped half-way looks worse than it is.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,7 +19,6 @@
 #define KSM "/sys/kernel/mm/ksm/"
 #define ZRAM "/sys/block/zram0/"
 #define ZRAM_DEVICE "/dev/zram0"
-#define STORE_BASES "/sys/kernel/mm/agent_mem/auto_base"
 #define LEAST_SCANS 3	   /* one for checksums, one to find pairs, one that finds nothing new */
 #define SETTLED 200	   /* a full scan that merges less than one page in so many has converged */
 #define STEP (64L << 20)   /* reclaimed at a time */
@@ -96,17 +94,11 @@ static void prepare_zram(void)
 
 void squeeze_prepare(const struct contestant *contestant, const char *cgroup)
 {
-	bool found = true;
-
 	group = cgroup;
 	if (contestant->merge)
 		prepare_ksm();
 	if (contestant->swap)
 		prepare_zram();
-	if (contestant->own)
-		found = put(STORE_BASES, contestant->bases ? "1" : "0");
-	if (!found)
-		printf("{\"event\":\"note\",\"what\":\"the kernel has no switch for automatic bases (%s)\"}\n", STORE_BASES);
 }
 
 static bool pause_until(uint64_t deadline, const char *phase, void (*tick)(const char *phase))
@@ -137,8 +129,8 @@ static bool merge(uint64_t deadline, uint32_t scans, void (*tick)(const char *ph
 	return false;
 }
 
-/* What memory.reclaim frees: pages of the fleet that go to swap, and objects that leave their compressed form behind. */
-static void reclaim(const char *phase, void (*tick)(const char *phase))
+/* Pages of the fleet go to swap. */
+static void reclaim(void (*tick)(const char *phase))
 {
 	char path[256], current[256], plain[32], eager[48];
 	int idle = 0;
@@ -149,12 +141,12 @@ static void reclaim(const char *phase, void (*tick)(const char *phase))
 	snprintf(eager, sizeof(eager), "%ld swappiness=max", STEP); /* anonymous pages alone */
 	while (idle < WITHOUT_EFFECT) {
 		long long before = number_in(current, NULL);
-		bool done = (phase[0] == 's' && put(path, eager)) || put(path, plain);
+		bool done = put(path, eager) || put(path, plain);
 
 		if (!done && errno != EAGAIN && errno != EINVAL)
 			fail(EXIT_BROKEN, "memory.reclaim", errno);
 		idle = before - number_in(current, NULL) < EFFECT ? idle + 1 : 0;
-		tick(phase);
+		tick("swap");
 	}
 }
 
@@ -173,9 +165,7 @@ bool squeeze(const struct contestant *contestant, uint64_t deadline, uint32_t sc
 		cpu += effort->last_merge_ms;
 	}
 	if (contestant->swap)
-		reclaim("swap", tick);
-	if (contestant->own)
-		reclaim("reclaim", tick);
+		reclaim(tick);
 	effort->reclaim_ms += cpu_ms() - cpu;
 	return converged;
 }

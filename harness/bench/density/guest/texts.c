@@ -128,11 +128,3 @@ const char *text_read(const struct copy *copy, uint64_t offset, void *to, size_t
 	}
 	return NULL;
 }
-
-/* All that the calling agent holds may leave memory but for its compressed form. */
-const char *texts_warm(void)
-{
-	struct agent_mark mark = { .valid = AGENT_MARK_TEMPERATURE, .temperature = AGENT_TEMP_WARM };
-
-	return syscall(__NR_agent_mark_hot, AGENT_SELF, &mark, sizeof(mark), 0) ? "agent_mark_hot" : NULL;
-}
