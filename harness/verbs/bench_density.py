@@ -66,13 +66,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(args: argparse.Namespace, out: Path) -> int:
-    with locked("density", shared=False):  # another run's texts may be in the way of this one's
-        return _measure(args, out)
-
-
-def _measure(args: argparse.Namespace, out: Path) -> int:
-    names = tuple(dict.fromkeys(map(Name, args.fleet or list(Name))))
     size = _size(args)
+    with locked("density", shared=False):  # another run's texts may be in the way of this one's
+        return _measure(args, size, out)
+
+
+def _measure(args: argparse.Namespace, size: Size, out: Path) -> int:
+    names = tuple(dict.fromkeys(map(Name, args.fleet or list(Name))))
     wanted = run.memory_mb(round(size.whole * size.agents), args.memory)
     source = _given(args)  # before the build: a wrong path should not take minutes to be noticed
     built = kernel.build("density")

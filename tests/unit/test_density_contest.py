@@ -17,7 +17,7 @@ from harness.errors import GuestFault, HarnessError, LabError, UsageError
 from harness.fleet import TextType
 
 MB = 1_000_000
-GAUGE = {"mem_available": 900 * MB, "mem_free": 1, "pcp_free": 0, "unevictable": 0, "page_tables": 0, "slab": 5 * MB}
+GAUGE = {"mem_available": 1, "mem_free": 900 * MB, "pcp_free": 0, "unevictable": 0, "page_tables": 0, "slab": 5 * MB}
 
 
 def fleet(name: Name = Name.IDENTICAL, agents: int = 8) -> Fleet:
@@ -27,7 +27,7 @@ def fleet(name: Name = Name.IDENTICAL, agents: int = 8) -> Fleet:
 
 
 def gauge(at: str, used: int = 0) -> dict[str, Any]:
-    return {"event": "gauge", "at": at, **GAUGE, "mem_available": 900 * MB - used, "memcg_current": MB + used}
+    return {"event": "gauge", "at": at, **GAUGE, "mem_free": 900 * MB - used, "memcg_current": MB + used}
 
 
 def point(agents: int, cpu_ms: int = 0, merge_ms: int = 0, last_merge_ms: int = 0) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def point(agents: int, cpu_ms: int = 0, merge_ms: int = 0, last_merge_ms: int = 
 
 def output(*points: tuple[int, int, int], **more: Any) -> list[dict[str, Any]]:
     """points: agents, bytes used, milliseconds."""
-    events = [gauge("baseline"), {"event": "sample", "phase": "hold", "ms": 5, "cpu_ms": 9, "available": 890 * MB}]
+    events = [gauge("baseline"), {"event": "sample", "phase": "hold", "ms": 5, "cpu_ms": 9, "free": 890 * MB}]
     for agents, used, cpu in points:
         events += [{"event": "held", "agents": agents}, gauge("point", used), point(agents, cpu)]
     events += [{"event": "steady", "cpu_ms": 20, "wall_ms": 2000}]

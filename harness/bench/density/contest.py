@@ -160,7 +160,6 @@ class _Reader:
         self._out = Outcome(contestant)
         self._gauges: dict[str, Gauge] = {}
         self._done = False
-        self._begun = 0  # available bytes before there is a text
         self._readers: dict[str, Callable[[dict[str, Any]], None]] = {
             "gauge": self._gauge,
             "point": self._point,
@@ -193,7 +192,8 @@ class _Reader:
         self._gauges[event["at"]] = Gauge(**{name: _figure(event[name], -1) for name in names})
 
     def _used(self, at: str) -> int:
-        return self._gauges["baseline"].available - self._gauges[at].available
+        """By free memory: what is in the page cache is objects, and would count as available."""
+        return self._gauges["baseline"].free - self._gauges[at].free
 
     def _point(self, event: dict[str, Any]) -> None:
         held = self._fleet.agents[: _figure(event["agents"], 1)]
@@ -218,7 +218,7 @@ class _Reader:
         )
 
     def _sample(self, event: dict[str, Any]) -> None:
-        used = self._gauges["baseline"].mem_available - _figure(event["available"])
+        used = self._gauges["baseline"].mem_free - _figure(event["free"])
         phase = _clean(event["phase"])
         self._out.samples.append(Sample(phase, _figure(event["ms"]), _figure(event["cpu_ms"]), used))
 

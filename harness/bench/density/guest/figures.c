@@ -75,6 +75,6 @@ void sample(const char *phase)
 	if (last && now - last < apart)
 		return;
 	last = now;
-	printf("{\"event\":\"sample\",\"phase\":\"%s\",\"ms\":%" PRIu64 ",\"cpu_ms\":%" PRIu64 ",\"available\":%lld}\n", phase,
-	       now - begin, cpu_ms(), available_bytes());
+	printf("{\"event\":\"sample\",\"phase\":\"%s\",\"ms\":%" PRIu64 ",\"cpu_ms\":%" PRIu64 ",\"free\":%lld}\n", phase,
+	       now - begin, cpu_ms(), number_in("/proc/meminfo", "MemFree:") * 1024);
 }

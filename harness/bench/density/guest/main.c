@@ -425,12 +425,13 @@ int main(int argc, char **argv)
 	read_options(argc, argv);
 	gauge_cgroup(CGROUP);
 	squeeze_prepare(c.run.contestant, CGROUP);
-	if (c.run.contestant->own)
-		store_prepare(c.run.contestant, c.chunk);
 	start();
+	if (c.run.contestant->own) /* not before: who is forked belongs to the agent of the parent if that has one */
+		store_prepare(c.run.contestant, c.chunk);
 	/* The processes themselves are nobody's texts: what can be done about them is done before. */
 	squeeze(c.run.contestant, c.deadline, c.scans, &nobodys, unseen);
 	gauge_print("baseline");
+	gauge_keep();
 	c.cpu_start = cpu_ms();
 	rounds();
 	print_steady();
