@@ -78,11 +78,13 @@ class Guest:
         files: Mapping[str, Path] | None = None,
         append: str = "",
         counted: bool = False,
+        disks: Sequence[Path] = (),
         timeout: float = BOOT,
     ) -> Self:
         """Boots the kernel. files: path in the guest -> local file. UsageError: a machine that cannot be.
 
         counted: one processor (`cpus` is 1), emulated, whose clock and TSC count the instructions it executes.
+        disks: raw images, read-only, /dev/vda and so on.
         """
         if kernel.arch != "x86":
             raise UsageError(f"the flavour {kernel.flavour} is no kernel that a machine boots (arch {kernel.arch})")
@@ -90,7 +92,7 @@ class Guest:
         machine_type = accel.MACHINE + memory.machine
         on = Accel("tcg", "instructions are counted") if counted else accel.probe(machine_type, accel.CPU)
         image = initramfs.build(kernel.headers, files or {})
-        machine = Machine(kernel.image, image, memory, memory_mb, cpus, on, append, counted)
+        machine = Machine(kernel.image, image, memory, memory_mb, cpus, on, append, counted, tuple(disks))
         began = time.monotonic()
         started = Qemu(machine, qemu.RunDirectory())
         guest = cls(Channel(started.channel), started.run.console, kernel.vmlinux, started)

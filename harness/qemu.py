@@ -28,8 +28,11 @@ MAX_CPUS = 16  # CONFIG_NR_CPUS
 LEAST_MB = 128
 # ignore_loglevel: a program in the guest cannot quieten the console, which is what splats are looked for on.
 # panic=-1 and -no-reboot: a panic ends QEMU. printk.devkmsg: the marks that order the log are never rate-limited.
-# tsc=reliable: no watchdog that takes a starved virtual processor for a bad clock.
-COMMAND_LINE = "console=ttyS0,115200 ignore_loglevel panic=-1 printk.devkmsg=on random.trust_cpu=on tsc=reliable"
+# tsc=reliable: no watchdog that takes a starved virtual processor for a bad clock. no_timer_check: no panic at boot
+# because the timer did not tick while the host gave the processor no time.
+COMMAND_LINE = (
+    "console=ttyS0,115200 ignore_loglevel panic=-1 printk.devkmsg=on random.trust_cpu=on tsc=reliable no_timer_check"
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Machine:
     """What is booted, and on what. append: more words for the kernel's command line.
 
     counted: the guest's clock counts instructions, one nanosecond (and one tick of the TSC) each.
+    disks: raw images, read-only in the guest: /dev/vda and so on.
     """
 
     kernel: Path
@@ -47,6 +51,7 @@ class Machine:
     accel: Accel
     append: str = ""
     counted: bool = False
+    disks: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= self.cpus <= MAX_CPUS:
@@ -82,7 +87,13 @@ def arguments(machine: Machine, console: Path, channel: int) -> list[str]:
         *("-device", "virtio-serial-pci"),
         *("-device", f"virtserialport,chardev=control,name={PORT}"),
         *("-device", "virtio-rng-pci"),
+        *(word for number, disk in enumerate(machine.disks) for word in _disk(number, disk)),
     ]
+
+
+def _disk(number: int, image: Path) -> list[str]:
+    drive = f"file={_escaped(image)},if=none,id=disk{number},format=raw,readonly=on"
+    return ["-drive", drive, "-device", f"virtio-blk-pci,drive=disk{number}"]
 
 
 def _escaped(path: Path) -> str:

@@ -65,6 +65,15 @@ def test_a_machine_that_counts_instructions() -> None:
             Machine(Path("/k"), Path("/i"), named("uma"), 256, cpus, on, counted=True)
 
 
+def test_disks_are_read_only_and_in_order() -> None:
+    made = Machine(Path("/k"), Path("/i"), named("uma"), 256, 1, TCG, disks=(Path("/one"), Path("/t,wo")))
+    words = qemu.arguments(made, Path("/c"), 3)
+    drives = [after for word, after in zip(words, words[1:], strict=False) if word == "-drive"]
+    assert [drive.split(",if=")[0] for drive in drives] == ["file=/one", "file=/t,,wo"]
+    assert all(drive.endswith("format=raw,readonly=on") for drive in drives)
+    assert words.index("virtio-blk-pci,drive=disk0") < words.index("virtio-blk-pci,drive=disk1")
+
+
 def test_commas_in_a_path_are_no_options() -> None:
     argv = qemu.arguments(machine(), Path("/a,server=on/console.log"), 7)
     assert "file,id=console,path=/a,,server=on/console.log" in argv
