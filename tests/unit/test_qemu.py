@@ -47,7 +47,7 @@ def idle(directory: Path) -> Machine:
 
 
 def test_the_command_line_is_what_was_asked_for() -> None:
-    argv = qemu.arguments(machine(append="quiet"), Path("/r/console.log"), 7)
+    argv = qemu.arguments(machine(append="quiet"), Path("/r/console.log"), 7, 8)
     text = " ".join(argv)
     assert argv[0] == accel.QEMU
     assert f"-cpu {accel.CPU} " in text and f"-machine {accel.MACHINE} " in text  # as the probe had them
@@ -58,15 +58,15 @@ def test_the_command_line_is_what_was_asked_for() -> None:
 
 def test_a_machine_that_counts_instructions() -> None:
     counted = Machine(Path("/k"), Path("/i"), named("uma"), 256, 1, TCG, counted=True)
-    assert "-accel tcg -icount shift=0 " in " ".join(qemu.arguments(counted, Path("/c"), 7))
-    assert "-icount" not in qemu.arguments(machine(), Path("/c"), 7)
+    assert "-accel tcg -icount shift=0 " in " ".join(qemu.arguments(counted, Path("/c"), 7, 8))
+    assert "-icount" not in qemu.arguments(machine(), Path("/c"), 7, 8)
     for cpus, on in ((2, TCG), (1, Accel("kvm", "a test"))):
         with pytest.raises(UsageError, match="counted"):
             Machine(Path("/k"), Path("/i"), named("uma"), 256, cpus, on, counted=True)
 
 
 def test_commas_in_a_path_are_no_options() -> None:
-    argv = qemu.arguments(machine(), Path("/a,server=on/console.log"), 7)
+    argv = qemu.arguments(machine(), Path("/a,server=on/console.log"), 7, 8)
     assert "file,id=console,path=/a,,server=on/console.log" in argv
 
 
