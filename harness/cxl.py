@@ -17,6 +17,7 @@ UNIT_MB = 256  # CXL 3.1, 8.2.10.9.1.1: a device tells its capacity in multiples
 LINE = 64  # bytes that are damaged together
 DECODERS = 4  # of a bridge and of a switch, as QEMU has them: one for each window that it passes on
 MAX_BRIDGES = 4
+DECODES = "hdm_for_passthrough=on"  # a bridge of one port has decoders, too; without, all below is one region
 BUSES = 32  # PCI bus numbers for a bridge and all below it
 LEAST_QEMU = (10, 0)  # volatile memory came with 8.1, its errors and fixes for decoders later; this is what is tested
 LEAST_MB = 512  # of ordinary memory: what a node costs to describe is taken from there
@@ -107,7 +108,7 @@ def arguments(bridges: Sequence[Bridge]) -> list[str]:
     slots = iter(range(1, 1 << 8))
     numbers = iter(range(1 << 8))
     for number, bridge in enumerate(bridges):
-        argv += ["-device", f"pxb-cxl,bus=pcie.0,bus_nr={BUSES * (number + 1)},id=bridge{number}"]
+        argv += ["-device", f"pxb-cxl,bus=pcie.0,bus_nr={BUSES * (number + 1)},{DECODES},id=bridge{number}"]
         for port, below in enumerate(bridge.ports):
             slot = next(slots)
             argv += ["-device", f"cxl-rp,bus=bridge{number},port={port},chassis=0,slot={slot},id=port{slot}"]

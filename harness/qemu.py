@@ -72,7 +72,6 @@ def arguments(machine: Machine, console: Path, channel: int, monitor: int) -> li
         *(("-icount", "shift=0") if machine.counted else ()),
         *("-cpu", accel.CPU),
         *("-smp", f"cpus={machine.cpus},sockets=1,cores={machine.cpus},threads=1"),
-        *machine.topology.arguments(machine.memory_mb),
         *("-kernel", str(machine.kernel)),
         *("-initrd", str(machine.initramfs)),
         *("-append", words),
@@ -88,6 +87,8 @@ def arguments(machine: Machine, console: Path, channel: int, monitor: int) -> li
         *("-device", "virtio-serial-pci"),
         *("-device", f"virtserialport,chardev=control,name={PORT}"),
         *("-device", "virtio-rng-pci"),
+        # Last: a device of above would go to the first bus that there is, which may then be one behind CXL.
+        *machine.topology.arguments(machine.memory_mb),
     ]
 
 
