@@ -82,6 +82,22 @@ def test_pages_move_there_and_back_and_objects_lie_where_they_are_marked(guest: 
         }
 
 
+def test_a_node_can_be_taken_off_line_and_comes_back(guest: tuple[str, Guest]) -> None:
+    name, started = guest
+    node, size_mb = max(nodes(name).items())
+    place = f"/sys/devices/system/node/node{node}"
+    blocks = said(started, f"cd {place}; ls -d memory[0-9]*").split()
+    _set(started, blocks, "offline")
+    listed = said(started, "cat /sys/devices/system/node/has_memory").strip()
+    assert str(node) not in listed.replace("-", ",").split(",")
+    _set(started, blocks, "online_movable")
+    assert said(started, f"grep MemTotal: {place}/meminfo").split()[-2] == str(size_mb << 10)
+
+
+def _set(guest: Guest, blocks: list[str], state: str) -> None:
+    said(guest, f"set -e; for b in {' '.join(blocks)}; do echo {state} > /sys/devices/system/memory/$b/state; done")
+
+
 def test_damage_is_in_the_list_of_the_device_that_has_it_and_of_no_other(guest: tuple[str, Guest]) -> None:
     name, started = guest
     assert started.qemu is not None

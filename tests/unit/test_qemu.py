@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import accel, qemu
+from harness import accel, guest, qemu
 from harness.accel import Accel
 from harness.cache import REPO, work_dir
 from harness.errors import UsageError
@@ -54,6 +54,23 @@ def test_the_command_line_is_what_was_asked_for() -> None:
     assert "-no-reboot" in argv and "-nodefaults" in argv
     assert argv[argv.index("-append") + 1].endswith(" quiet")
     assert "socket,id=control,fd=7" in text
+
+
+def test_a_machine_with_cxl_has_its_own_devices_first_and_its_memory_on_line() -> None:
+    """What comes later would go to a bus behind CXL."""
+    with_cxl = Machine(Path("/k"), Path("/i"), named("cxl"), 1024, 2, TCG, "quiet", program=("/new/qemu", "-L", "/new"))
+    argv = qemu.arguments(with_cxl, Path("/c"), 7, 8)
+    assert argv[:3] == ["/new/qemu", "-L", "/new"]
+    assert argv[argv.index("-append") + 1].endswith(" memhp_default_state=online_movable quiet")
+    devices = [argv[at + 1] for at, word in enumerate(argv) if word == "-device"]
+    assert [device.split(",")[0] for device in devices][-3:] == ["pxb-cxl", "cxl-rp", "cxl-type3"]
+
+
+def test_no_processor_of_the_host_runs_code_behind_cxl(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accel, "probe", lambda machine, cpu: Accel("kvm", f"{machine} {cpu}"))
+    assert guest._accelerator(named("hmat"), counted=False).name == "kvm"
+    assert guest._accelerator(named("hmat"), counted=True).name == "tcg"
+    assert guest._accelerator(named("cxl"), counted=False).name == "tcg"
 
 
 def test_a_machine_that_counts_instructions() -> None:
