@@ -24,7 +24,7 @@ VERBS = {
     "test": "run the tests",
     "calls": "random calls against a model of the contract",
     "demo": "the main job: a fleet of agents, before and after",
-    "bench": "what the calls cost, and what another domain can time",
+    "bench": "what the calls cost, what another domain can time, how densely texts are held",
     "check": "the gates a series passes before it is mailed",
     "export": "write the tree's commits back to patches/",
     "clean": "remove what can be made again",

@@ -34,6 +34,7 @@ MAX_WINDOW = 1 << 27  # bytes; what `zstd` itself accepts without --long
 INDEX_COLUMNS = ("conversation", "system_prompt", "tools")
 MANIFEST_COLUMNS = ("path", "bytes", "sha256")
 NONE = "-"
+TOOLS = "tool_definitions"
 HINT = "docs/demo.md tells the layout of a corpus"
 
 
@@ -68,7 +69,7 @@ def load(path: Path, update: Update = lambda _: None, limits: Limits = Limits())
     sessions = tuple(_sessions(root, path))
     if not sessions:
         raise UsageError(f"{path}: INDEX.tsv lists no conversation", hint=HINT)
-    return Source("corpus", path.name, digest, sessions)
+    return Source("corpus", path.name, digest, sessions, tools=tuple(dict.fromkeys(_all_tools(root, path))))
 
 
 # -- unpacking --
@@ -227,6 +228,25 @@ def _sessions(root: Path, named: Path) -> Iterator[Session]:
         conversation = _read(root, row["conversation"], named)
         if conversation:
             yield Session(row["conversation"], prompts[prompt], tools[listed], conversation)
+
+
+def _all_tools(root: Path, named: Path) -> Iterator[bytes]:
+    """Every definition of the manifest, compact: lists and folders tell many of them twice."""
+    for row in _rows(root / "MANIFEST.tsv", MANIFEST_COLUMNS, named):
+        path = PurePosixPath(row["path"])
+        if path.parts[:1] != (TOOLS,) or path.suffix != ".json":
+            continue
+        if len(path.parts) == 2:
+            yield from _tools(root, row["path"], named)
+        else:
+            yield _compacted(_read(root, row["path"], named), row["path"], named)
+
+
+def _compacted(text: bytes, name: str, named: Path) -> bytes:
+    try:
+        return compact(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{named}: {name} is not JSON: {error}", hint=HINT) from error
 
 
 def _read(root: Path, name: str, named: Path) -> bytes:

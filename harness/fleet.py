@@ -77,6 +77,10 @@ class Gauge:
         """MemAvailable, with the free pages that wait in per-CPU lists counted as the free pages they are."""
         return self.mem_available + self.pcp_free
 
+    @property
+    def free(self) -> int:
+        return self.mem_free + self.pcp_free
+
 
 @dataclass(frozen=True)
 class Phase:

@@ -32,7 +32,7 @@ from harness.frames import FRAME_MAX, Command, Frame, Kind
 from harness.health import Health
 from harness.kernel import Kernel
 from harness.qemu import Machine, Qemu
-from harness.topology import Topology, named
+from harness.topology import named
 from harness.witness import Witness
 
 BOOT = 300.0  # seconds; emulation on a busy machine, with every checker in the kernel
@@ -79,19 +79,22 @@ class Guest:
         files: Mapping[str, Path] | None = None,
         append: str = "",
         counted: bool = False,
+        disks: Sequence[Path] = (),
         timeout: float = BOOT,
     ) -> Self:
         """Boots the kernel. files: path in the guest -> local file. UsageError: a machine that cannot be.
 
         counted: one processor (`cpus` is 1), emulated, whose clock and TSC count the instructions it executes.
+        disks: raw images, read-only, /dev/vda and so on.
         """
         if kernel.arch != "x86":
             raise UsageError(f"the flavour {kernel.flavour} is no kernel that a machine boots (arch {kernel.arch})")
         memory = named(topology)
         image = initramfs.build(kernel.headers, {**(files or {}), **memory.files})
         program = tuple(emulator.program(memory.least_qemu))
-        on = _accelerator(memory, counted)
-        machine = Machine(kernel.image, image, memory, memory_mb, cpus, on, append, counted, program)
+        why_not = "instructions are counted" if counted else memory.emulated
+        on = Accel("tcg", why_not) if why_not else accel.probe(accel.MACHINE + memory.machine, accel.CPU)
+        machine = Machine(kernel.image, image, memory, memory_mb, cpus, on, append, counted, tuple(disks), program)
         began = time.monotonic()
         started = Qemu(machine, qemu.RunDirectory())
         guest = cls(Channel(started.channel), started.run.console, kernel.vmlinux, started)
@@ -293,11 +296,6 @@ class Guest:
         self.channel.close()
         if self.qemu:
             self.qemu.stop()
-
-
-def _accelerator(memory: Topology, counted: bool) -> Accel:
-    reason = "instructions are counted" if counted else memory.emulated
-    return Accel("tcg", reason) if reason else accel.probe(accel.MACHINE + memory.machine, accel.CPU)
 
 
 def shown(argv: Sequence[str]) -> str:

@@ -29,8 +29,11 @@ MAX_CPUS = 16  # CONFIG_NR_CPUS
 LEAST_MB = 128
 # ignore_loglevel: a program in the guest cannot quieten the console, which is what splats are looked for on.
 # panic=-1 and -no-reboot: a panic ends QEMU. printk.devkmsg: the marks that order the log are never rate-limited.
-# tsc=reliable: no watchdog that takes a starved virtual processor for a bad clock.
-COMMAND_LINE = "console=ttyS0,115200 ignore_loglevel panic=-1 printk.devkmsg=on random.trust_cpu=on tsc=reliable"
+# tsc=reliable: no watchdog that takes a starved virtual processor for a bad clock. no_timer_check: no panic at boot
+# because the timer did not tick while the host gave the processor no time.
+COMMAND_LINE = (
+    "console=ttyS0,115200 ignore_loglevel panic=-1 printk.devkmsg=on random.trust_cpu=on tsc=reliable no_timer_check"
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Machine:
     """What is booted, and on what. append: more words for the kernel's command line.
 
     counted: the guest's clock counts instructions, one nanosecond (and one tick of the TSC) each.
+    disks: raw images, read-only in the guest: /dev/vda and so on.
     """
 
     kernel: Path
@@ -48,6 +52,7 @@ class Machine:
     accel: Accel
     append: str = ""
     counted: bool = False
+    disks: tuple[Path, ...] = ()
     program: tuple[str, ...] = (QEMU,)
 
     def __post_init__(self) -> None:
@@ -58,6 +63,8 @@ class Machine:
         if self.counted and (self.cpus != 1 or self.accel.name != "tcg"):
             # Processors that take turns would all go into one count.
             raise UsageError("instructions are counted for one processor, and in emulation (tcg) only")
+        if self.topology.emulated and self.accel.name != "tcg":
+            raise UsageError(f"topology {self.topology.name} in emulation (tcg) only: {self.topology.emulated}")
 
 
 def arguments(machine: Machine, console: Path, channel: int, monitor: int) -> list[str]:
@@ -87,9 +94,15 @@ def arguments(machine: Machine, console: Path, channel: int, monitor: int) -> li
         *("-device", "virtio-serial-pci"),
         *("-device", f"virtserialport,chardev=control,name={PORT}"),
         *("-device", "virtio-rng-pci"),
+        *(word for number, disk in enumerate(machine.disks) for word in _disk(number, disk)),
         # Last: a device of above would go to the first bus that there is, which may then be one behind CXL.
         *machine.topology.arguments(machine.memory_mb),
     ]
+
+
+def _disk(number: int, image: Path) -> list[str]:
+    drive = f"file={_escaped(image)},if=none,id=disk{number},format=raw,readonly=on"
+    return ["-drive", drive, "-device", f"virtio-blk-pci,drive=disk{number}"]
 
 
 def _escaped(path: Path) -> str:

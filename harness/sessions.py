@@ -37,13 +37,17 @@ class Agent:
 
 @dataclass(frozen=True)
 class Source:
-    """Where sessions came from. `digest` (SHA-256, hex) names the input; `notes` say what was left out."""
+    """Where sessions came from. `digest` (SHA-256, hex) names the input; `notes` say what was left out.
+
+    `tools` are definitions that the input has, whether or not a session was held with them.
+    """
 
     kind: str
     name: str
     digest: str
     sessions: tuple[Session, ...]
     notes: tuple[str, ...] = field(default=())
+    tools: tuple[bytes, ...] = field(default=())
 
 
 def compact(value: object) -> bytes:

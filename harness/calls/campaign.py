@@ -29,6 +29,7 @@ from harness.progress import Update
 
 SOURCES = Path(__file__).parent / "guest"
 PROGRAM, POOL = "/bin/calls", "/etc/calls.pool"  # in the guest
+AUTO_BASE = "/sys/kernel/mm/agent_mem/auto_base"
 FIRST_UID = 20_000
 LANES = 2  # programs at a time, one for each processor
 TIMEOUT = 600.0  # seconds for LANES programs
@@ -64,7 +65,14 @@ def start(kernel: Kernel, topology: str = "uma") -> Guest:
     pool = work_dir("calls") / "pool"
     with new_file(pool) as aside:
         aside.write_bytes(ops.pool())
-    return Guest.start(kernel, topology=topology, memory_mb=MEMORY_MB, files={PROGRAM: program, POOL: pool})
+    guest = Guest.start(kernel, topology=topology, memory_mb=MEMORY_MB, files={PROGRAM: program, POOL: pool})
+    with contextlib.ExitStack() as failing:
+        failing.push(guest)
+        done = guest.run(["sh", "-c", f"echo 0 > {AUTO_BASE}"])  # which objects are alike is not predicted
+        if done.code:
+            raise LabError(f"the guest does not let {AUTO_BASE} be switched off", log=guest.console)
+        failing.pop_all()
+    return guest
 
 
 def run(guest: Machine, programs: Sequence[Program]) -> Output:

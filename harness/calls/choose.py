@@ -133,8 +133,7 @@ class Chooser:
             return self.rng.choice(grants).digest
         domain = process.effective if self.rng.random() < 0.85 else 1 - process.effective
         objects = list(self.world.domains[domain].objects.values())
-        sure = [one for one in objects if one.certain] if self.rng.random() < 0.8 else objects
-        return self.rng.choice(sure).digest if sure else bytes(32)
+        return self.rng.choice(objects).digest if objects else bytes(32)
 
     # -- the four calls --
 
@@ -146,9 +145,7 @@ class Chooser:
         return replace(call, patch=patch, attr=Pointer.NULL if rng.random() < 0.05 else Pointer.VALID)
 
     def attach(self, process: Process) -> Call:
-        return replace(
-            self._alloc(process, 0, 0, Flag.ATTACH), pointer=Pointer.NULL, digest=self.digest(process)
-        )
+        return replace(self._alloc(process, 0, 0, Flag.ATTACH), pointer=Pointer.NULL, digest=self.digest(process))
 
     def append(self, process: Process) -> Call:
         slot = self.slot_with(process, "object")

@@ -16,7 +16,6 @@ MAX_SIZE = 1 << 30
 MAX_IMPORTANCE = 1000
 NODES = (-1, 0)
 DEPTH = 256
-KEYFRAME = 32  # one of so many that build on one another stands alone
 DEDUP, DELTA = 1, 2
 REVOKE = 1
 GRANTS = 128
@@ -102,22 +101,20 @@ def alloc(world: World, process: Process, call: Alloc, got: Answer | None) -> No
         data = data_of(world.pool, call.offset, call.length, call.patch)
         continues = base and _flags(call) & Flag.APPEND
         _made(world, process, call, got, continued(base, data) if base and continues else data, base)
-    elif base:
-        base.lingers = True  # what was begun lets go of it later
 
 
 def _made(world: World, process: Process, call: Alloc, got: Answer | None, data: Data, base: Object | None) -> None:
     agent = world.agent_of(process)
     digest = data.digest
-    linked = base if base and base.home is agent.domain and _may_build_on(base, _flags(call)) else None
-    found = _there_still(world, agent.domain.objects.get(digest), got)
+    linked = base if base and base.home is agent.domain and base.depth < DEPTH else None
+    found = agent.domain.objects.get(digest)
+    if found and got:
+        expect("inode of equal content", found.inode, word(got, 4, 8))
     _check_result(call, got, digest, DEDUP if found else DELTA if linked else 0)
     if found:
         for counts in (agent.counts, agent.domain.counts):
             counts.dedup_hits += 1
             counts.dedup_bytes += found.length
-        if base:
-            base.lingers = True
     else:
         node = call.node if call.attr != Pointer.NULL and call.node != -1 else agent.node
         made = Object(agent.domain, data.content, digest, call.type, _flags(call), node, linked, data.source)
@@ -126,22 +123,6 @@ def _made(world: World, process: Process, call: Alloc, got: Answer | None, data:
         for counts in (agent.counts, agent.domain.counts) if linked else ():
             counts.delta_hits += 1
     world.place(process, call.slot, world.open(found, agent))
-
-
-def _may_build_on(base: Object, flags: int) -> bool:
-    return base.depth < DEPTH and (bool(flags & Flag.APPEND) or (base.depth + 1) % KEYFRAME != 0)
-
-
-def _there_still(world: World, found: Object | None, got: Answer | None) -> Object | None:
-    """The object that is found; None if it has ended, which the inode tells where it is not certain."""
-    if found is None or got is None:
-        return found
-    if word(got, 4, 8) == found.inode:
-        return found
-    if found.certain:
-        expect("inode of equal content", found.inode, word(got, 4, 8))
-    world.remove(found)
-    return None
 
 
 def _check_result(call: Alloc, got: Answer | None, digest: bytes, result: int) -> None:
@@ -160,11 +141,9 @@ def _attach(world: World, process: Process, call: Alloc, got: Answer | None, wro
     at_home = agent.domain.objects.get(call.digest)
     candidates = granted or ([at_home] if at_home else [])
     maybe = _maybe(call)
-    if not any(one.certain for one in candidates):
-        (maybe if candidates else wrong).add(errno.ENOENT)
+    if not candidates:
+        wrong.add(errno.ENOENT)
     if not succeeds(wrong, got, maybe):
-        if got and got.ret == -errno.ENOENT and candidates:
-            world.remove(candidates[0])
         return
     found = candidates[0]
     if got:

@@ -1,8 +1,6 @@
 """What there is while a program runs: processes, their descriptors, agents, domains, objects.
 
-An object lives as long as something pins it: files, grants, objects that continue it. One thing is not certain: an
-object that ended lets go of its base a little later. So a base that nothing else pins is there or not; then the
-kernel's answer says which, and both are right.
+An object lives as long as something pins it: files, grants, objects that continue it or are similar to it.
 """
 
 from __future__ import annotations
@@ -51,7 +49,6 @@ class Object:
     pins: int = 0  # files and grants
     followers: set[Object] = field(default_factory=set)  # that have it as their base
     holders: set[Agent] = field(default_factory=set)
-    lingers: bool = False  # something that ended lets go of it a little later
     hot: bool = False  # was marked so, and by nobody otherwise since
 
     @property
@@ -65,10 +62,6 @@ class Object:
     @property
     def depth(self) -> int:
         return self.base.depth + 1 if self.base else 0
-
-    @property
-    def certain(self) -> bool:
-        return self.pins > 0 or any(follower.certain for follower in self.followers)
 
 
 @dataclass(eq=False, slots=True)
@@ -228,21 +221,15 @@ class World:
         released.pins -= 1
         self.settle(released)
 
-    def settle(self, changed: Object) -> None:
-        """Removes it if nothing can have kept it."""
-        if not changed.pins and not changed.followers and not changed.lingers:
-            self.remove(changed)
-
-    def remove(self, gone: Object) -> None:
-        """It is certainly not there any more, and so is nothing that continues it."""
-        for follower in list(gone.followers):
-            self.remove(follower)
-        if gone.home.objects.get(gone.digest) is gone:
-            del gone.home.objects[gone.digest]
-        base, gone.base = gone.base, None
-        if base:
-            base.followers.discard(gone)
-            base.lingers = True
+    def settle(self, changed: Object | None) -> None:
+        """Removes it if nothing has kept it, and its base, and so on."""
+        while changed and not changed.pins and not changed.followers:
+            if changed.home.objects.get(changed.digest) is changed:
+                del changed.home.objects[changed.digest]
+            base, changed.base = changed.base, None
+            if base:
+                base.followers.discard(changed)
+            changed = base
 
 
 @dataclass(frozen=True, slots=True)

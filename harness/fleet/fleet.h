@@ -99,6 +99,7 @@ void sha256_final(struct sha256 *sha, uint8_t digest[SHA256_BYTES]);
 
 void gauge_cgroup(const char *path); /* makes it and moves the caller in; NULL: no second figure */
 void gauge_quick(void);              /* from now on without settling: leaves the page cache alone */
+void gauge_keep(void);               /* from now on the page cache stays: it is what is measured */
 void gauge_print(const char *at);    /* settles, then prints one line of figures in bytes */
 
 /* -- output and failure -- */

@@ -29,7 +29,7 @@ struct sample {
 };
 
 static char cgroup[256]; /* empty: there is none */
-static bool quick;
+static bool quick, keep;
 
 /* Writes to a file of /proc or /sys; an absent one is no error, its effect is then not to be had. */
 static bool put(const char *path, const char *text)
@@ -100,7 +100,7 @@ static struct sample settled(void)
 		return take();
 	sync();
 	put("/proc/sys/vm/drop_caches", "4"); /* no line in the kernel's log for the next one */
-	put("/proc/sys/vm/drop_caches", "3");
+	put("/proc/sys/vm/drop_caches", keep ? "2" : "3");
 	last = take();
 	for (int i = 0; i < SAMPLES && alike < STEADY; i++) {
 		nanosleep(&pause, NULL);
@@ -131,6 +131,11 @@ static long long memcg_bytes(void)
 void gauge_quick(void)
 {
 	quick = true;
+}
+
+void gauge_keep(void)
+{
+	keep = true;
 }
 
 void gauge_cgroup(const char *path)

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fleet.h"
@@ -78,13 +79,18 @@ static const char *smu_drop(struct held *held, uint64_t length)
 	return close(held->fd) ? "close of an SMU" : NULL;
 }
 
+/* In a process of its own: who is forked by one that has an agent belongs to that, and the fleet would be one agent. */
 void smu_prepare(void)
 {
 	struct agent_smu_attr attr = { .size = sizeof(attr), .base_fd = -1, .node = -1 };
-	int fd = (int)syscall(__NR_agent_alloc_smu, 0, "", (size_t)1, &attr);
+	pid_t pid = fork();
 
-	if (fd >= 0)
-		close(fd);
+	if (!pid) {
+		syscall(__NR_agent_alloc_smu, 0, "", (size_t)1, &attr);
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, NULL, 0) != pid)
+		fail(EXIT_BROKEN, "fork", errno);
 }
 
 bool smu_available(void)

@@ -1,7 +1,8 @@
-"""What the calls cost (core), and what one domain can time of another (isolation).
+"""What the calls cost (core), what one domain can time of another (isolation), how densely texts are held (density).
 
 core: instructions of ATTACH, allocations, faults; two processors against one; kernel memory. isolation: calls about
-what another domain has against calls about what nobody has. docs/bench.md tells what each figure means.
+what another domain has against calls about what nobody has. density: fleets of texts, beside what users have today.
+docs/bench.md tells what each figure means.
 """
 
 from __future__ import annotations
@@ -24,23 +25,27 @@ from harness.cache import REPO, new_file
 from harness.errors import EXIT_OK
 from harness.kernel import Kernel
 from harness.progress import step
+from harness.verbs import bench_density
 
-SUMMARY = "what the calls cost, and what another domain can time"
+SUMMARY = "what the calls cost, what another domain can time, how densely texts are held"
 WIDE = 200  # columns of a table in a file
 STYLES = {"met": "green", "missed": "red", "undecided": "yellow", "": ""}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("core", "isolation"), help="which measurement")
-    parser.add_argument("--quick", action="store_true", help="fewer and smaller: within a minute")
+    parser.add_argument("what", choices=("core", "isolation", "density"), help="which measurement")
+    parser.add_argument("--quick", action="store_true", help="core, isolation: within a minute")
     parser.add_argument("--topology", default="uma", metavar="T", help="the guests' memory topology (default uma)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where results go (default out/bench-WHAT)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, alone on stdout")
+    bench_density.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     topology.measured(args.topology)  # before the build: a typing error should not take minutes to be noticed
     out: Path = args.out or REPO / "out" / f"bench-{args.what}"
+    if args.what == "density":
+        return bench_density.measure(args, out)
     built = kernel.build()
     about = {
         "bench": args.what,

@@ -17,7 +17,7 @@ from harness.errors import UsageError
 from harness.progress import say, step
 
 SUMMARY = "remove what can be made again"
-OWN = ("build", "numbers", "check", "logs", "run")  # of the work area
+OWN = ("build", "numbers", "check", "logs", "run", "density", "density-run")  # of the work area
 NEWEST = 2  # finished kernels that stay
 PATIENCE = 5.0  # seconds to wait for another run before giving up
 

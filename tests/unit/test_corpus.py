@@ -88,6 +88,13 @@ def test_archive(tmp_path: Path, packing: str, top: str) -> None:
     assert source.digest == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def test_every_tool_of_the_corpus_is_listed_once_whoever_uses_it(tmp_path: Path) -> None:
+    extra = {"tool_definitions/spare.json": b'[{"name": "price"}, {"name": "spare"}]'}
+    files = {**layout(), **extra, "MANIFEST.tsv": manifest({**FILES, **extra}).encode()}
+    names = [json.loads(tool)["name"] for tool in corpus.load(saved(tmp_path, tar(files))).tools]
+    assert names == ["price", "stock", "look", "find", "spare"]
+
+
 def test_directory_gives_the_same_sessions(tmp_path: Path) -> None:
     for name, text in layout().items():
         file = tmp_path / "corpus" / name

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import accel, guest, qemu
+from harness import accel, qemu
 from harness.accel import Accel
 from harness.cache import REPO, work_dir
 from harness.errors import UsageError
@@ -66,11 +66,11 @@ def test_a_machine_with_cxl_has_its_own_devices_first_and_its_memory_on_line() -
     assert [device.split(",")[0] for device in devices][-3:] == ["pxb-cxl", "cxl-rp", "cxl-type3"]
 
 
-def test_no_processor_of_the_host_runs_code_behind_cxl(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accel, "probe", lambda machine, cpu: Accel("kvm", f"{machine} {cpu}"))
-    assert guest._accelerator(named("hmat"), counted=False).name == "kvm"
-    assert guest._accelerator(named("hmat"), counted=True).name == "tcg"
-    assert guest._accelerator(named("cxl"), counted=False).name == "tcg"
+def test_no_processor_of_the_host_runs_code_behind_cxl() -> None:
+    kvm = Accel("kvm", "a test")
+    Machine(Path("/k"), Path("/i"), named("hmat"), 1024, 2, kvm)
+    with pytest.raises(UsageError, match=r"topology cxl in emulation \(tcg\) only: memory behind CXL"):
+        Machine(Path("/k"), Path("/i"), named("cxl"), 1024, 2, kvm)
 
 
 def test_a_machine_that_counts_instructions() -> None:
@@ -80,6 +80,15 @@ def test_a_machine_that_counts_instructions() -> None:
     for cpus, on in ((2, TCG), (1, Accel("kvm", "a test"))):
         with pytest.raises(UsageError, match="counted"):
             Machine(Path("/k"), Path("/i"), named("uma"), 256, cpus, on, counted=True)
+
+
+def test_disks_are_read_only_and_in_order() -> None:
+    made = Machine(Path("/k"), Path("/i"), named("uma"), 256, 1, TCG, disks=(Path("/one"), Path("/t,wo")))
+    words = qemu.arguments(made, Path("/c"), 3)
+    drives = [after for word, after in zip(words, words[1:], strict=False) if word == "-drive"]
+    assert [drive.split(",if=")[0] for drive in drives] == ["file=/one", "file=/t,,wo"]
+    assert all(drive.endswith("format=raw,readonly=on") for drive in drives)
+    assert words.index("virtio-blk-pci,drive=disk0") < words.index("virtio-blk-pci,drive=disk1")
 
 
 def test_commas_in_a_path_are_no_options() -> None:
