@@ -84,7 +84,7 @@ def test_a_machine_that_counts_instructions() -> None:
 
 def test_disks_are_read_only_and_in_order() -> None:
     made = Machine(Path("/k"), Path("/i"), named("uma"), 256, 1, TCG, disks=(Path("/one"), Path("/t,wo")))
-    words = qemu.arguments(made, Path("/c"), 3)
+    words = qemu.arguments(made, Path("/c"), 3, 4)
     drives = [after for word, after in zip(words, words[1:], strict=False) if word == "-drive"]
     assert [drive.split(",if=")[0] for drive in drives] == ["file=/one", "file=/t,,wo"]
     assert all(drive.endswith("format=raw,readonly=on") for drive in drives)
