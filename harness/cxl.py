@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.qmp import Monitor
 
-UNIT_MB = 256  # CXL 3.1, 8.2.10.9.1.1: a device tells its capacity in multiples of it
+UNIT_MB = 256  # CXL: a device tells its capacity in multiples of it, and so is a window
 LINE = 64  # bytes that are damaged together
 DECODERS = 4  # of a bridge and of a switch, as QEMU has them: one for each window that it passes on
 MAX_BRIDGES = 4
