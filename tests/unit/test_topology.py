@@ -35,11 +35,14 @@ def test_two_nodes_with_their_latencies() -> None:
         assert part in said
 
 
-@pytest.mark.parametrize("name", topology.NAMED)
+FULL = Bridge((Device(512), Switch((Device(),) * 3)))
+LARGEST = Topology("largest", "all that the rules allow", (NEAR, far()), (FULL,) * cxl.MAX_BRIDGES)
+
+
+@pytest.mark.parametrize("chosen", [*topology.NAMED.values(), LARGEST], ids=lambda one: one.name)
 @pytest.mark.parametrize("memory_mb", [1024, 1000, 4096])
-def test_qemu_takes_every_topology(name: str, memory_mb: int) -> None:
+def test_qemu_takes_every_topology(chosen: Topology, memory_mb: int) -> None:
     """The probe's firmware runs on it: QEMU builds the tables before the first instruction."""
-    chosen = topology.named(name)
     argv = emulator.program(chosen.least_qemu)
     argv += ["-machine", accel.MACHINE + chosen.machine, "-cpu", accel.CPU, "-accel", "tcg"]
     argv += ["-smp", "cpus=2,sockets=1", *chosen.arguments(memory_mb), "-bios", str(accel.firmware()), "-nodefaults"]
