@@ -8,7 +8,7 @@ from harness.calls.memory import MAX_IMPORTANCE, NODES
 from harness.calls.ops import Mark, Pointer, Temperature, Valid
 from harness.calls.rules import EBADFD, may_signal, succeeds
 from harness.calls.wire import Answer
-from harness.calls.world import Agent, File, Process, World
+from harness.calls.world import PAUSED, Agent, File, Process, World
 
 MARK = 280  # bytes of struct agent_mark
 PAGE = 4096
@@ -111,8 +111,18 @@ def _mark_object(world: World, process: Process, file: File, how: Mark) -> None:
 def _warm(agent: Agent, temperature: int, only: File | None = None) -> None:
     for held, hold in agent.holds.items():
         if only is None or held is only.object:
-            hold.temperature = temperature
+            hold.temperature, hold.resting = temperature, False
             held.hot = temperature == Temperature.HOT
+
+
+def _go_on(agent: Agent, state: int) -> None:
+    """What only a paused agent holds is WARM until it goes on."""
+    before, agent.state = agent.state, state
+    for held, hold in agent.holds.items():
+        if state == PAUSED != before and hold.temperature == Temperature.HOT and len(held.holders) == 1:
+            hold.temperature, hold.resting = Temperature.WARM, True
+        elif before == PAUSED != state and hold.resting:
+            hold.temperature, hold.resting = Temperature.HOT, False
 
 
 def _mark_agent(world: World, target: Process, how: Mark) -> None:
@@ -125,7 +135,7 @@ def _mark_agent(world: World, target: Process, how: Mark) -> None:
             agent = world.new_agent(target)
         agent.name = _name(how)
     if how.valid & Valid.STATE:
-        agent.state = how.state
+        _go_on(agent, how.state)
     if how.valid & Valid.IMPORTANCE:
         agent.importance = how.importance
     if how.valid & Valid.NODE:

@@ -13,7 +13,7 @@ from harness.calls.ops import DOMAINS, MAPS, SLOTS, Kind, Temperature
 
 PAGE = 4096
 NAME = b"calls"  # what the guest program's processes are called
-ACTIVE = 1
+ACTIVE, PAUSED = 1, 2
 IMPORTANCE = 500
 
 
@@ -68,6 +68,7 @@ class Object:
 class Hold:
     files: int = 0
     temperature: int = Temperature.HOT
+    resting: bool = False  # WARM only while its agent is paused
 
 
 @dataclass(eq=False, slots=True)

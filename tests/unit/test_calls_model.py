@@ -32,6 +32,7 @@ from harness.calls.ops import (
     Spawn,
     Stats,
     Take,
+    Temperature,
     Valid,
 )
 from harness.calls.rules import Mismatch
@@ -70,6 +71,11 @@ def stats(name: str, value: int, size: int = 464) -> Answer:
         told[at : at + length] = number.to_bytes(length, "little")
     told[208:213] = b"calls"
     return Answer(464, bytes(told[:size]) + b"\xaa")
+
+
+def smu_stats(temperature: Temperature) -> Answer:
+    """Of a conversation, up to its temperature."""
+    return Answer(104, struct.pack("<IIII", 104, 0, 0, temperature) + b"\xaa")
 
 
 class Script:
@@ -254,6 +260,22 @@ def test_who_is_gone_is_granted_nothing(script: Script) -> None:
     script.gives(Kill(2), OK)
     script.never(Share(3, 0, 1), failed(errno.EBADFD))
     script.gives(Share(3, 0, 1), failed(errno.ESRCH))
+
+
+# -- marks --
+
+
+def test_what_only_a_paused_agent_holds_is_warm_until_it_goes_on(script: Script) -> None:
+    script.gives(alloc(0, 0, 100), made(7, content(100)))
+    script.gives(Mark(0, SELF, valid=Valid.STATE, state=2), OK)
+    script.never(Stats(0, Scope.SMU, 0, size=16), smu_stats(Temperature.HOT))
+    script.gives(Stats(0, Scope.SMU, 0, size=16), smu_stats(Temperature.WARM))
+    script.gives(Mark(0, SELF, valid=Valid.STATE, state=1), OK)
+    script.gives(Stats(0, Scope.SMU, 0, size=16), smu_stats(Temperature.HOT))
+    script.gives(Mark(0, 0, valid=Valid.TEMPERATURE, temperature=Temperature.COLD), OK)
+    script.gives(Mark(0, SELF, valid=Valid.STATE, state=2), OK)
+    script.gives(Mark(0, SELF, valid=Valid.STATE, state=1), OK)
+    script.gives(Stats(0, Scope.SMU, 0, size=16), smu_stats(Temperature.COLD))
 
 
 # -- figures --
