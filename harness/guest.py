@@ -22,10 +22,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from harness import accel, initramfs, qemu
+from harness import accel, emulator, initramfs, qemu
 from harness.accel import Accel
 from harness.cache import new_file
 from harness.channel import Channel, Session
+from harness.cxl import Region
 from harness.errors import GuestFault, HarnessError, LabError, LabTimeout, UsageError
 from harness.frames import FRAME_MAX, Command, Frame, Kind
 from harness.health import Health
@@ -89,15 +90,17 @@ class Guest:
         if kernel.arch != "x86":
             raise UsageError(f"the flavour {kernel.flavour} is no kernel that a machine boots (arch {kernel.arch})")
         memory = named(topology)
-        machine_type = accel.MACHINE + memory.machine
-        on = Accel("tcg", "instructions are counted") if counted else accel.probe(machine_type, accel.CPU)
-        image = initramfs.build(kernel.headers, files or {})
-        machine = Machine(kernel.image, image, memory, memory_mb, cpus, on, append, counted, tuple(disks))
+        image = initramfs.build(kernel.headers, {**(files or {}), **memory.files})
+        program = tuple(emulator.program(memory.least_qemu))
+        why_not = "instructions are counted" if counted else memory.emulated
+        on = Accel("tcg", why_not) if why_not else accel.probe(accel.MACHINE + memory.machine, accel.CPU)
+        machine = Machine(kernel.image, image, memory, memory_mb, cpus, on, append, counted, tuple(disks), program)
         began = time.monotonic()
         started = Qemu(machine, qemu.RunDirectory())
         guest = cls(Channel(started.channel), started.run.console, kernel.vmlinux, started)
         try:
             guest._await_boot(began, timeout)
+            guest._bring_up(memory.regions)
         except BaseException:
             guest._close()
             raise
@@ -280,6 +283,14 @@ class Guest:
             with self._health.explained():
                 greeted = self.channel.greeted(TICK)
             up = self._health.await_boot(greeted, began, timeout)
+
+    def _bring_up(self, regions: Sequence[Region]) -> None:
+        """The memory of all devices is there when this returns, as nodes in the order of the devices."""
+        for region in regions:
+            done = self.run(region.command)
+            if done.code != 0:
+                said = done.stderr.decode(errors="replace").strip()[:300]
+                raise LabError(f"no memory behind CXL: {said}", log=self.console)
 
     def _close(self) -> None:
         self.channel.close()

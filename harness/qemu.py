@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from harness import accel, logs, proc
-from harness.accel import Accel
+from harness.accel import QEMU, Accel
 from harness.cache import work_dir
 from harness.errors import LabError, ToolError, UsageError
+from harness.qmp import Monitor
 from harness.topology import Topology
 
 PORT = "harness.control"  # harness/guest/guest.h
@@ -52,6 +53,7 @@ class Machine:
     append: str = ""
     counted: bool = False
     disks: tuple[Path, ...] = ()
+    program: tuple[str, ...] = (QEMU,)
 
     def __post_init__(self) -> None:
         if not 1 <= self.cpus <= MAX_CPUS:
@@ -61,22 +63,25 @@ class Machine:
         if self.counted and (self.cpus != 1 or self.accel.name != "tcg"):
             # Processors that take turns would all go into one count.
             raise UsageError("instructions are counted for one processor, and in emulation (tcg) only")
+        if self.topology.emulated and self.accel.name != "tcg":
+            raise UsageError(f"topology {self.topology.name} in emulation (tcg) only: {self.topology.emulated}")
 
 
-def arguments(machine: Machine, console: Path, channel: int) -> list[str]:
-    """QEMU's command line. console: where the serial line goes; channel: a connected socket, for the control port."""
+def arguments(machine: Machine, console: Path, channel: int, monitor: int) -> list[str]:
+    """QEMU's command line. console: where the serial line goes; channel, monitor: connected sockets, for the control
+    port and for QEMU's own commands."""
+    words = " ".join(filter(None, (COMMAND_LINE, machine.topology.command_line, machine.append)))
     return [
-        accel.QEMU,
+        *machine.program,
         *("-name", "guest,debug-threads=on"),  # threads have names, so that a processor's can be found
         *("-machine", accel.MACHINE + machine.topology.machine),
         *("-accel", machine.accel.name),
         *(("-icount", "shift=0") if machine.counted else ()),
         *("-cpu", accel.CPU),
         *("-smp", f"cpus={machine.cpus},sockets=1,cores={machine.cpus},threads=1"),
-        *machine.topology.arguments(machine.memory_mb),
         *("-kernel", str(machine.kernel)),
         *("-initrd", str(machine.initramfs)),
-        *("-append", f"{COMMAND_LINE} {machine.append}".strip()),
+        *("-append", words),
         "-nodefaults",
         "-no-user-config",
         "-no-reboot",
@@ -84,10 +89,14 @@ def arguments(machine: Machine, console: Path, channel: int) -> list[str]:
         *("-chardev", f"file,id=console,path={_escaped(console)}"),
         *("-serial", "chardev:console"),
         *("-chardev", f"socket,id=control,fd={channel}"),
+        *("-chardev", f"socket,id=monitor,fd={monitor}"),
+        *("-mon", "chardev=monitor,mode=control"),
         *("-device", "virtio-serial-pci"),
         *("-device", f"virtserialport,chardev=control,name={PORT}"),
         *("-device", "virtio-rng-pci"),
         *(word for number, disk in enumerate(machine.disks) for word in _disk(number, disk)),
+        # Last: a device of above would go to the first bus that there is, which may then be one behind CXL.
+        *machine.topology.arguments(machine.memory_mb),
     ]
 
 
@@ -149,12 +158,15 @@ def _prune(runs: Path) -> None:
 
 
 class Qemu:
-    """A running QEMU. `channel` is our end of the control port. Ends with its laboratory, however that ends."""
+    """A running QEMU. `channel` is our end of the control port, `monitor` takes QEMU's own commands. Ends with its
+    laboratory, however that ends."""
 
     def __init__(self, machine: Machine, run: RunDirectory) -> None:
         self.run = run
         self.channel, theirs = socket.socketpair()
-        argv = arguments(machine, run.console, theirs.fileno())
+        commands, taken = socket.socketpair()
+        self.monitor = Monitor(commands)
+        argv = arguments(machine, run.console, theirs.fileno(), taken.fileno())
         run.log.write_text(shlex.join(argv) + "\n")
         run.console.touch()
         try:
@@ -164,15 +176,17 @@ class Qemu:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    pass_fds=[theirs.fileno()],
+                    pass_fds=[theirs.fileno(), taken.fileno()],
                     start_new_session=True,
                     preexec_fn=proc.die_with_parent,
                 )
         except FileNotFoundError as error:
             self.channel.close()
+            self.monitor.close()
             raise ToolError(f"{argv[0]} is not installed", hint="./lab doctor --fix") from error
         finally:
             theirs.close()
+            taken.close()
 
     @property
     def pid(self) -> int:
@@ -201,4 +215,5 @@ class Qemu:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self.channel.close()
+        self.monitor.close()
         self.run.close()

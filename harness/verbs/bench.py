@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    topology.named(args.topology)  # before the build: a typing error should not take minutes to be noticed
+    topology.measured(args.topology)  # before the build: a typing error should not take minutes to be noticed
     out: Path = args.out or REPO / "out" / f"bench-{args.what}"
     if args.what == "density":
         return bench_density.measure(args, out)

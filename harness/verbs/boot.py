@@ -7,12 +7,14 @@ reads its commands from stdin. --root host: the host's own file system as the gu
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from harness import kernel, share, terminal, topology
+from harness import drawing, kernel, share, terminal, topology
 from harness.errors import EXIT_OK, UsageError
 from harness.kernel import Kernel
 from harness.progress import say
-from harness.verbs.exec import CPUS, MEMORY_MB, about, add_machine, piped, show_stderr, show_stdout, start
+from harness.topology import Topology
+from harness.verbs.exec import CPUS, MEMORY_MB, about, add_machine, memory, piped, show_stderr, show_stdout, start
 
 SUMMARY = "boot it and give a shell"
 SHELL = ("/bin/sh", "-l")
@@ -20,11 +22,15 @@ SHELL = ("/bin/sh", "-l")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_machine(parser)
+    draw = "boot nothing: draw the topology, as text or into an SVG file"
+    parser.add_argument("--draw", nargs="?", const="-", metavar="FILE", help=draw)
     parser.add_argument("--root", choices=("initramfs", "host"), default="initramfs", help="what the guest's root is")
 
 
 def run(args: argparse.Namespace) -> int:
-    topology.named(args.topology)  # before the build: a typing error should not take minutes to be noticed
+    if args.draw:
+        return _draw(topology.named(args.topology), args)
+    memory(args.topology)
     built = kernel.build(args.flavour)
     if args.root == "host":
         return _host_root(built, args)
@@ -35,6 +41,22 @@ def run(args: argparse.Namespace) -> int:
             terminal.interact(guest, SHELL)
         else:
             guest.stream(SHELL, show_stdout, show_stderr, timeout=None, stdin=piped())
+    return EXIT_OK
+
+
+def _draw(chosen: Topology, args: argparse.Namespace) -> int:
+    drawn = drawing.boxes(chosen, args.memory or MEMORY_MB)
+    if args.draw == "-":
+        print(drawing.text(drawn), end="")
+        return EXIT_OK
+    target = Path(args.draw)
+    if target.suffix != ".svg":
+        raise UsageError(f"--draw writes SVG, into a file *.svg, not {target.name}", hint="--draw alone is text")
+    try:
+        target.write_text(drawing.svg(drawn))
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error.strerror}") from error
+    say(f"drawn: {target}")
     return EXIT_OK
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness import conversations, corpus, fleet, kernel, measure, report, sessions, transcripts
+from harness import conversations, corpus, fleet, kernel, measure, report, sessions, topology, transcripts
 from harness.cache import REPO, new_file, work_dir
 from harness.errors import EXIT_OK, UsageError
 from harness.guest import Guest
@@ -42,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.agents is not None and not 1 <= args.agents <= sessions.MAX_AGENTS:
         raise UsageError(f"--agents takes 1 to {sessions.MAX_AGENTS}, not {args.agents}")
-    source = _given(args)  # before the build: a wrong path should not take twenty minutes to be noticed
+    topology.measured(args.topology)  # before the build: an error should not take twenty minutes to be noticed
+    source = _given(args)
     if source:
         fleet_of = sessions.deal(source.sessions, args.agents or min(AGENTS, len(source.sessions)))
     built = kernel.build()

@@ -14,12 +14,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness import initramfs, kernel, share, topology
+from harness import emulator, initramfs, kernel, share, topology
 from harness.errors import EXIT_OK, LabError, UsageError
 from harness.guest import Guest
 from harness.kernel import Kernel
 from harness.progress import say, stderr, step
 from harness.share import About
+from harness.topology import Topology
 
 SUMMARY = "run one command in a guest, its exit code passed through"
 MEMORY_MB = 1024
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not command:
         raise UsageError("exec takes a command", hint="harness exec -- uname -a")
-    topology.named(args.topology)  # before the build: a typing error should not take minutes to be noticed
+    memory(args.topology)
     pushes, pulls = [_push(text) for text in args.push], [_pull(text) for text in args.pull]
     with _unless_long():
         built = kernel.build(args.flavour)
@@ -62,6 +63,15 @@ def run(args: argparse.Namespace) -> int:
         for inside, local in pulls:
             _bring(guest, inside, local, code)
     return code
+
+
+def memory(name: str) -> Topology:
+    """The topology of that name, with a QEMU that has it: before a build, so that an error does not take minutes."""
+    chosen = topology.named(name)
+    if not emulator.at_hand(chosen.least_qemu):
+        with step(f"QEMU for topology {name}") as wait:
+            emulator.program(chosen.least_qemu, wait.update)
+    return chosen
 
 
 def about(built: Kernel, args: argparse.Namespace) -> About:

@@ -30,6 +30,7 @@ from harness.errors import (
     TestsFailed,
     UsageError,
 )
+from harness.verbs.exec import memory
 
 SUMMARY = "run the tests"
 STAGES = ("unit", "native", "tree", "kunit", "guest")  # directories of tests/, the fast ones first
@@ -90,7 +91,7 @@ class Outcome:
 def run(args: argparse.Namespace) -> int:
     if args.unit_kernel and args.paths:
         raise UsageError("--unit-kernel takes no paths")
-    topology.named(args.topology)  # before the first test, not after the last build
+    memory(args.topology)
     paths = _paths(args)
     outcome = _pytest(paths, args)
     if args.json:

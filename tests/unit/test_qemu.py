@@ -47,7 +47,7 @@ def idle(directory: Path) -> Machine:
 
 
 def test_the_command_line_is_what_was_asked_for() -> None:
-    argv = qemu.arguments(machine(append="quiet"), Path("/r/console.log"), 7)
+    argv = qemu.arguments(machine(append="quiet"), Path("/r/console.log"), 7, 8)
     text = " ".join(argv)
     assert argv[0] == accel.QEMU
     assert f"-cpu {accel.CPU} " in text and f"-machine {accel.MACHINE} " in text  # as the probe had them
@@ -56,10 +56,27 @@ def test_the_command_line_is_what_was_asked_for() -> None:
     assert "socket,id=control,fd=7" in text
 
 
+def test_a_machine_with_cxl_has_its_own_devices_first_and_its_memory_on_line() -> None:
+    """What comes later would go to a bus behind CXL."""
+    with_cxl = Machine(Path("/k"), Path("/i"), named("cxl"), 1024, 2, TCG, "quiet", program=("/new/qemu", "-L", "/new"))
+    argv = qemu.arguments(with_cxl, Path("/c"), 7, 8)
+    assert argv[:3] == ["/new/qemu", "-L", "/new"]
+    assert argv[argv.index("-append") + 1].endswith(" memhp_default_state=online_movable quiet")
+    devices = [argv[at + 1] for at, word in enumerate(argv) if word == "-device"]
+    assert [device.split(",")[0] for device in devices][-3:] == ["pxb-cxl", "cxl-rp", "cxl-type3"]
+
+
+def test_no_processor_of_the_host_runs_code_behind_cxl() -> None:
+    kvm = Accel("kvm", "a test")
+    Machine(Path("/k"), Path("/i"), named("hmat"), 1024, 2, kvm)
+    with pytest.raises(UsageError, match=r"topology cxl in emulation \(tcg\) only: memory behind CXL"):
+        Machine(Path("/k"), Path("/i"), named("cxl"), 1024, 2, kvm)
+
+
 def test_a_machine_that_counts_instructions() -> None:
     counted = Machine(Path("/k"), Path("/i"), named("uma"), 256, 1, TCG, counted=True)
-    assert "-accel tcg -icount shift=0 " in " ".join(qemu.arguments(counted, Path("/c"), 7))
-    assert "-icount" not in qemu.arguments(machine(), Path("/c"), 7)
+    assert "-accel tcg -icount shift=0 " in " ".join(qemu.arguments(counted, Path("/c"), 7, 8))
+    assert "-icount" not in qemu.arguments(machine(), Path("/c"), 7, 8)
     for cpus, on in ((2, TCG), (1, Accel("kvm", "a test"))):
         with pytest.raises(UsageError, match="counted"):
             Machine(Path("/k"), Path("/i"), named("uma"), 256, cpus, on, counted=True)
@@ -67,7 +84,7 @@ def test_a_machine_that_counts_instructions() -> None:
 
 def test_disks_are_read_only_and_in_order() -> None:
     made = Machine(Path("/k"), Path("/i"), named("uma"), 256, 1, TCG, disks=(Path("/one"), Path("/t,wo")))
-    words = qemu.arguments(made, Path("/c"), 3)
+    words = qemu.arguments(made, Path("/c"), 3, 4)
     drives = [after for word, after in zip(words, words[1:], strict=False) if word == "-drive"]
     assert [drive.split(",if=")[0] for drive in drives] == ["file=/one", "file=/t,,wo"]
     assert all(drive.endswith("format=raw,readonly=on") for drive in drives)
@@ -75,7 +92,7 @@ def test_disks_are_read_only_and_in_order() -> None:
 
 
 def test_commas_in_a_path_are_no_options() -> None:
-    argv = qemu.arguments(machine(), Path("/a,server=on/console.log"), 7)
+    argv = qemu.arguments(machine(), Path("/a,server=on/console.log"), 7, 8)
     assert "file,id=console,path=/a,,server=on/console.log" in argv
 
 
