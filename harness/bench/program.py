@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.bench import stats
+from harness.bench.told import MAX_FIGURE, clean, figure
 from harness.errors import GuestFault, LabError
 from harness.guest import Result
 from harness.initramfs import compile_static
@@ -21,7 +22,6 @@ SOURCES = Path(__file__).parent / "guest"
 PROGRAM = "/bin/bench"  # in the guest
 HASHES = ("ssse3", "avx", "avx2", "ni")  # lib/crypto/x86: the program takes the one that the kernel takes
 MAX_OUTPUT = 16 << 20  # bytes
-MAX_FIGURE = 1 << 53
 MAX_EVENTS = 10_000
 MAX_NAME = 40  # characters
 LOOP = 2_000_000  # instructions of the loop that the clock is checked with
@@ -87,7 +87,7 @@ def read(name: str, result: Result, log: Path) -> Output:
     try:
         return _read(name, result, log)
     except (KeyError, TypeError, ValueError, RecursionError) as problem:
-        raise LabError(f"the output of bench {name} makes no sense: {_clean(problem)}", log=log) from problem
+        raise LabError(f"the output of bench {name} makes no sense: {clean(problem)}", log=log) from problem
 
 
 def _read(name: str, result: Result, log: Path) -> Output:
@@ -101,7 +101,7 @@ def _read(name: str, result: Result, log: Path) -> Output:
         event = json.loads(line)
         kind = event["event"]
         if kind == "error":
-            detail = f"{_clean(event['what'])}: {_clean(event['error'])} (errno {_clean(event['errno'])})"
+            detail = f"{clean(event['what'])}: {clean(event['error'])} (errno {clean(event['errno'])})"
             raise GuestFault(f"bench {name} failed: {detail}", log=log, hint="./lab test")
         done = kind == "done"
         if not done:
@@ -112,20 +112,20 @@ def _read(name: str, result: Result, log: Path) -> Output:
 
 
 def _series(output: Output, name: str, event: dict[str, Any]) -> None:
-    values = tuple(_figure(value) for value in event["values"])
+    values = tuple(figure(value) for value in event["values"])
     if not values or name in output.series:
         raise ValueError(f"series {name} is empty, or is there twice")
     output.series[name] = values
 
 
 def _slab(output: Output, name: str, event: dict[str, Any]) -> None:
-    figures = (_figure(event[key], least=-MAX_FIGURE) for key in ("bytes", "dentries", "files"))
-    output.slabs[name] = Slab(_figure(event["count"], least=1), *figures)
+    figures = (figure(event[key], least=-MAX_FIGURE) for key in ("bytes", "dentries", "files"))
+    output.slabs[name] = Slab(figure(event["count"], least=1), *figures)
 
 
 def _work(output: Output, name: str, event: dict[str, Any]) -> None:
     first, second = event["done"]
-    output.work[name] = _figure(first), _figure(second)
+    output.work[name] = figure(first), figure(second)
 
 
 READERS: dict[str, Callable[[Output, str, dict[str, Any]], None]] = {
@@ -138,19 +138,8 @@ READERS: dict[str, Callable[[Output, str, dict[str, Any]], None]] = {
 def _name(event: dict[str, Any]) -> str:
     name = event["name"]
     if not isinstance(name, str) or len(name) > MAX_NAME or not name.replace(".", "").replace("_", "").isalnum():
-        raise ValueError(f"a name is {_clean(name)}")
+        raise ValueError(f"a name is {clean(name)}")
     return name
-
-
-def _figure(value: object, least: int = 0) -> int:
-    if type(value) is not int or not least <= value <= MAX_FIGURE:
-        raise ValueError(f"a figure is {_clean(value)}")
-    return value
-
-
-def _clean(value: object) -> str:
-    """Text of the guest for a person's terminal: printable, and not endless."""
-    return "".join(c if c.isprintable() else "?" for c in str(value))[:200]
 
 
 @dataclass(frozen=True)

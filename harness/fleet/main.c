@@ -35,19 +35,6 @@ struct totals {
 	uint64_t texts, bytes, differ;
 };
 
-void print_failure(const char *what, int error, int agent)
-{
-	printf("{\"event\":\"error\",\"what\":\"%s\",\"errno\":%d,\"error\":\"%s\",\"agent\":%d}\n", what, error,
-	       error ? strerror(error) : "", agent);
-	fflush(stdout);
-}
-
-_Noreturn void fail(int code, const char *what, int error)
-{
-	print_failure(what, error, -1);
-	_exit(code);
-}
-
 static void allow_fds(const struct fleet *fleet, uint32_t agents)
 {
 	struct rlimit limit = { .rlim_cur = agents };

@@ -14,6 +14,7 @@ from typing import Any
 
 from harness import fleet
 from harness.bench.density.fleets import Fleet
+from harness.bench.told import clean, figure
 from harness.errors import GuestFault, LabError
 from harness.fleet import EXIT_DIFFERS, EXIT_WHOLE, Gauge
 from harness.initramfs import compile_static
@@ -23,7 +24,6 @@ SOURCES = Path(__file__).parent / "guest"
 PROGRAM = "/bin/density"  # in the guest
 TABLE = "/tmp/fleet.tbl"  # in the guest
 MAX_OUTPUT = 16 << 20  # bytes
-MAX_FIGURE = 1 << 53
 PROBES = 16  # random reads of each agent
 ACTIVE = 16  # guest/agent.c: an active one reads so many times as often
 
@@ -104,7 +104,7 @@ class Outcome:
 
 
 def build(kernel: Kernel) -> Path:
-    sources = [*sorted(SOURCES.glob("*.c")), fleet.SOURCES / "gauge.c"]
+    sources = [*sorted(SOURCES.glob("*.c")), fleet.SOURCES / "gauge.c", fleet.SOURCES / "failure.c"]
     return compile_static(sources, headers=kernel.headers, name="density", flags=["-I", str(fleet.SOURCES)])
 
 
@@ -132,7 +132,7 @@ def read(contestant: Contestant, whole: Fleet, stdout: bytes, code: int, log: Pa
     try:
         outcome = _Reader(contestant, whole).read(_events(stdout, contestant, log), code)
     except (KeyError, TypeError, ValueError, RecursionError) as problem:
-        cause = f"the output of {contestant} makes no sense: {_clean(problem)}"
+        cause = f"the output of {contestant} makes no sense: {clean(problem)}"
         raise LabError(cause, log=log) from problem
     if outcome.differ:
         cause = f"{outcome.differ} reads of {contestant} came back changed: {outcome.difference}"
@@ -146,7 +146,7 @@ def _events(stdout: bytes, contestant: Contestant, log: Path | None) -> list[dic
     events: list[dict[str, Any]] = [json.loads(line) for line in stdout.splitlines()]
     for event in events:
         if event["event"] == "error":
-            detail = f"{_clean(event['what'])}: {_clean(event['error'])} (errno {_clean(event['errno'])})"
+            detail = f"{clean(event['what'])}: {clean(event['error'])} (errno {clean(event['errno'])})"
             cause = f"{contestant} failed: {detail}"
             if contestant.own and str(event["what"]).startswith("agent_"):
                 raise GuestFault(cause, log=log, hint="./lab test")
@@ -169,7 +169,7 @@ class _Reader:
             "active": self._active,
             "verified": self._verified,
             "differs": self._differs,
-            "note": lambda event: self._out.notes.append(_clean(event["what"])),
+            "note": lambda event: self._out.notes.append(clean(event["what"])),
             "ksm": lambda event: self._detail("ksm", event),
             "zram": lambda event: self._detail("zram", event),
             "store": lambda event: self._detail("store", event),
@@ -189,20 +189,20 @@ class _Reader:
 
     def _gauge(self, event: dict[str, Any]) -> None:
         names = Gauge.__dataclass_fields__
-        self._gauges[event["at"]] = Gauge(**{name: _figure(event[name], -1) for name in names})
+        self._gauges[event["at"]] = Gauge(**{name: figure(event[name], -1) for name in names})
 
     def _used(self, at: str) -> int:
         """By free memory: what is in the page cache is objects, and would count as available."""
         return self._gauges["baseline"].free - self._gauges[at].free
 
     def _point(self, event: dict[str, Any]) -> None:
-        held = self._fleet.agents[: _figure(event["agents"], 1)]
+        held = self._fleet.agents[: figure(event["agents"], 1)]
         logical, handles = sum(agent.logical_bytes for agent in held), sum(len(agent.texts) for agent in held)
         told = (event["agents"], event["bytes"], event["handles"])
         if told != (len(held), logical, handles):
             raise ValueError(f"{told} held, the fleet has {(len(held), logical, handles)}")
         baseline, now = self._gauges["baseline"], self._gauges["point"]
-        cpu = _figure(event["cpu_ms"]) - _figure(event["merge_ms"]) + _figure(event["last_merge_ms"])
+        cpu = figure(event["cpu_ms"]) - figure(event["merge_ms"]) + figure(event["last_merge_ms"])
         self._out.points.append(
             Point(
                 agents=len(held),
@@ -211,45 +211,34 @@ class _Reader:
                 used=self._used("point"),
                 memcg=now.memcg_current - baseline.memcg_current,
                 slab=now.slab - baseline.slab,
-                cpu=_figure(cpu),
-                wall=_figure(event["wall_ms"]),
+                cpu=figure(cpu),
+                wall=figure(event["wall_ms"]),
                 converged=event["converged"] is True,
             )
         )
 
     def _sample(self, event: dict[str, Any]) -> None:
-        used = self._gauges["baseline"].mem_free - _figure(event["free"])
-        phase = _clean(event["phase"])
-        self._out.samples.append(Sample(phase, _figure(event["ms"]), _figure(event["cpu_ms"]), used))
+        used = self._gauges["baseline"].mem_free - figure(event["free"])
+        phase = clean(event["phase"])
+        self._out.samples.append(Sample(phase, figure(event["ms"]), figure(event["cpu_ms"]), used))
 
     def _steady(self, event: dict[str, Any]) -> None:
-        self._out.steady = _figure(event["cpu_ms"]) / _figure(event["wall_ms"], 1)
+        self._out.steady = figure(event["cpu_ms"]) / figure(event["wall_ms"], 1)
 
     def _active(self, event: dict[str, Any]) -> None:
-        figures = {name: _figure(event[name], -1) for name in Active.__dataclass_fields__ if name != "used"}
+        figures = {name: figure(event[name], -1) for name in Active.__dataclass_fields__ if name != "used"}
         self._out.active = Active(**figures, used=self._used("active"))
 
     def _verified(self, event: dict[str, Any]) -> None:
-        self._out.probes, self._out.differ = _figure(event["reads"], 1), _figure(event["differ"])
+        self._out.probes, self._out.differ = figure(event["reads"], 1), figure(event["differ"])
 
     def _differs(self, event: dict[str, Any]) -> None:
         if not self._out.difference:
-            places = (f"{key} {_figure(event[key])}" for key in ("agent", "text", "offset"))
+            places = (f"{key} {figure(event[key])}" for key in ("agent", "text", "offset"))
             self._out.difference = ", ".join(places)
 
     def _detail(self, name: str, event: dict[str, Any]) -> None:
-        self._out.details[name] = {key: _figure(value, -1) for key, value in event.items() if key != "event"}
+        self._out.details[name] = {key: figure(value, -1) for key, value in event.items() if key != "event"}
 
     def _end(self, event: dict[str, Any]) -> None:
         self._done = True
-
-
-def _figure(value: object, least: int = 0) -> int:
-    if type(value) is not int or not least <= value <= MAX_FIGURE:
-        raise ValueError(f"a figure is {_clean(value)}")
-    return value
-
-
-def _clean(value: object) -> str:
-    """Text of the guest for a person's terminal: printable, and not endless."""
-    return "".join(c if c.isprintable() else "?" for c in str(value))[:200]

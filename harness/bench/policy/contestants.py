@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.bench.policy import native
-from harness.bench.policy.objects import NOBODY, Type, Units
+from harness.bench.policy.objects import NOBODY, Units
 from harness.bench.policy.replay import NEVER, Memory, Order
 from harness.bench.policy.timeline import Pace, State
 
-SAMPLE = 16  # objects that the kernel's shrinker compares, LRU_SAMPLE in mm/agent_mem_lru.c
+SAMPLE, TAKEN = 64, 8  # objects that the kernel's shrinker compares, and takes of them (mm/agent_mem_lru.c)
 HOT, WARM = 1, 2  # enum agent_temperature
 IMPORTANCE = 500  # the default; no recording has another one
 EPOCH = 1 << 32  # milliseconds that the machine has been up when the fleet comes: nothing was used at 0
@@ -54,8 +54,8 @@ class Holders:
         return told
 
 
-def view(memory: Memory, units: Units, bases_known: bool) -> NDArray[np.void]:
-    """What the kernel tells the policy. bases_known: also of whom an older version of a conversation is."""
+def view(memory: Memory, units: Units) -> NDArray[np.void]:
+    """What the kernel tells the policy. An older version of a conversation is of who has gone on with it."""
     holders = Holders.of(memory, units)
     shared = memory.table.owner[units] == NOBODY
     views = np.zeros(len(units), native.VIEW)
@@ -68,30 +68,26 @@ def view(memory: Memory, units: Units, bases_known: bool) -> NDArray[np.void]:
     views["mark"] = np.where((holders.state == State.PAUSED) & ~shared, WARM, HOT)  # a pause makes it so
     views["importance"] = IMPORTANCE
     views["type"] = memory.table.type[units]
-    if not bases_known:
-        tip = memory.tip[np.maximum(memory.table.owner[units], 0)]
-        base = (memory.table.type[units] == Type.CONVERSATION) & (tip != units)
-        views["passed"][base], views["state"][base], views["mark"][base] = 0, State.ACTIVE, HOT
     return views
 
 
 def semantic(policy: native.Policy) -> Order:
     def order(memory: Memory, units: Units) -> Numbers:
-        return policy.ranks(view(memory, units, True), EPOCH + memory.now).astype(np.int64)
+        return policy.ranks(view(memory, units), EPOCH + memory.now).astype(np.int64)
 
     return order
 
 
 def as_built(policy: native.Policy, seed: int) -> Order:
-    """As mm/agent_mem_lru.c asks it: in samples, the first half of each goes; what nobody holds counts as ACTIVE."""
+    """As mm/agent_mem_lru.c asks it: in samples, the first ones of each go."""
     random = np.random.default_rng(seed)
 
     def order(memory: Memory, units: Units) -> Numbers:
-        ranks = policy.ranks(view(memory, units, False), EPOCH + memory.now)
+        ranks = policy.ranks(view(memory, units), EPOCH + memory.now)
         shuffled = random.permutation(len(units))
         sample = np.arange(len(units)) // SAMPLE
         within = shuffled[np.lexsort((ranks[shuffled], sample))]
-        second = (np.arange(len(units)) % SAMPLE) >= SAMPLE // 2
+        second = (np.arange(len(units)) % SAMPLE) >= TAKEN
         places = np.empty(len(units), np.int64)
         places[within[np.argsort(second, kind="stable")]] = np.arange(len(units))
         return places

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.bench.policy.objects import NOBODY, Type, Units
+from harness.bench.policy.objects import NOBODY, Units
 from harness.bench.policy.timeline import Event, Kind, State, Timeline
 
 NEVER = np.iinfo(np.int64).max
@@ -50,7 +50,6 @@ class Memory:
         self.upcoming = np.full(count, NEVER, np.int64)  # milliseconds
         self.state = np.full(timeline.agents, State.IDLE, np.int64)
         self.agent_used = np.zeros(timeline.agents, np.int64)
-        self.tip = np.full(timeline.agents, NOBODY, np.int64)  # the newest version of its conversation
         self.holders: dict[int, set[int]] = {}  # of what is shared
         self.cost = Cost()
         self._accesses = 0
@@ -125,7 +124,6 @@ def _close(memory: Memory, event: Event) -> None:
         memory.holders[unit].discard(event.agent)
     gone = [unit for unit in event.shared.tolist() if not memory.holders[unit]]
     _drop(memory, np.concatenate([event.own, np.array(gone, np.int64)]))
-    memory.tip[event.agent] = NOBODY
 
 
 def _request(memory: Memory, event: Event, order: Order) -> None:
@@ -144,9 +142,6 @@ def _request(memory: Memory, event: Event, order: Order) -> None:
     for new in (event.own, missing, units):
         memory.touch(new)
     memory.agent_used[event.agent] = memory.now
-    grown = event.own[table.type[event.own] == Type.CONVERSATION]
-    if len(grown):
-        memory.tip[event.agent] = grown[-1]
 
 
 def _with_bases(memory: Memory, missing: Units) -> Units:

@@ -63,19 +63,6 @@ const struct contestant *contestant_named(const char *name)
 	fail(EXIT_USAGE, "no such contestant", 0);
 }
 
-void print_failure(const char *what, int error, int agent)
-{
-	printf("{\"event\":\"error\",\"what\":\"%s\",\"errno\":%d,\"error\":\"%s\",\"agent\":%d}\n", what, error,
-	       error ? strerror(error) : "", agent);
-	fflush(stdout);
-}
-
-_Noreturn void fail(int code, const char *what, int error)
-{
-	print_failure(what, error, -1);
-	_exit(code);
-}
-
 /* -- processes -- */
 
 static void allow_fds(void)
