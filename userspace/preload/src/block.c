@@ -10,9 +10,8 @@
 
 #define WRITABLE	(PROT_READ | PROT_WRITE)
 #define LENGTH_MAX	((size_t)1 << 46)
+#define NEW_PART	4	/* a block that grows by more than that part is copied, if there are pages for it */
 #define ROOM_TO_GROW	4	/* a block that moved because it grew gets a gap of that part above it */
-/* Clearing old pages is cheaper than new ones up to here. Above, pages that are never touched should not be there. */
-#define CLEAR_MAX	((size_t)1 << 20)
 
 static _Atomic size_t count;
 static _Atomic bool merging;
@@ -78,9 +77,9 @@ static void *fresh(size_t size, size_t align, size_t lead, int protection, int f
 }
 
 /* Old pages. The rest of the last one is cleared, for it is compared, too. */
-static void *reuse(size_t size, bool zero, size_t *got)
+static void *reuse(size_t size, bool zero, struct entry *entry)
 {
-	void *at = cache_take(size, got);
+	void *at = cache_take(size, entry);
 
 	if (at && zero)
 		memset(at, 0, whole_pages(size));
@@ -97,8 +96,8 @@ void *block_new(size_t size, struct want want)
 	if (size > LENGTH_MAX || want.align > LENGTH_MAX || !count_one())
 		return NULL;
 	entry.length = want.kind == TEXT ? size : whole_pages(size);
-	if (want.align <= CHUNK && want.kind == BLOCK && !(want.zero && size > CLEAR_MAX))
-		at = reuse(size, want.zero, &entry.length);
+	if (want.align <= CHUNK && want.kind == BLOCK)
+		at = reuse(size, want.zero, &entry);
 	if (!at)
 		at = fresh(pages_of(entry), want.align > CHUNK ? want.align : CHUNK, lead_of(want.kind), WRITABLE, 0);
 	if (at)
@@ -108,19 +107,26 @@ void *block_new(size_t size, struct want want)
 	return at;
 }
 
+/* What is not noted any more. */
+static void release(void *at, struct entry entry)
+{
+	size_t lead = lead_of(entry.kind);
+
+	if (entry.kind == BLOCK && cache_put(at, entry))
+		return;
+	/* In the middle of others' pages this takes a mapping more. If there is none, at least the memory goes. */
+	if (!system_unmap((char *)at - lead, lead + pages_of(entry)))
+		system_advise(at, pages_of(entry), MADV_DONTNEED);
+}
+
 bool block_free(void *at)
 {
 	struct entry entry = table_get(at);
-	size_t lead = lead_of(entry.kind);
 
 	if (entry.kind == NOTHING || entry.kind == MAPPED || !table_change(at, entry, (struct entry){0}))
 		return false;
 	atomic_fetch_sub(&count, 1);
-	if (entry.kind == BLOCK && cache_put(at, entry.length))
-		return true;
-	/* In the middle of others' pages this takes a mapping more. If there is none, at least the memory goes. */
-	if (!system_unmap((char *)at - lead, lead + pages_of(entry)))
-		system_advise(at, pages_of(entry), MADV_DONTNEED);
+	release(at, entry);
 	return true;
 }
 
@@ -165,24 +171,47 @@ static void *move_noted(void *at, struct entry entry, struct entry next)
 	return to;
 }
 
+static void *replace(void *at, struct entry entry, void *to, struct entry next)
+{
+	memcpy(to, at, entry.length);
+	note_new(to, next);
+	table_set(at, (struct entry){0});
+	release(at, entry);
+	return to;
+}
+
+/* Copying to pages that were freed is faster than new pages, if these are many. */
+static void *copy(void *at, struct entry entry, struct entry next)
+{
+	void *to = NULL;
+
+	if (entry.kind == BLOCK && next.length - entry.length > entry.length / NEW_PART)
+		to = reuse(next.length, false, &next);
+	if (!to && entry.kind == BLOCK && entry.type == PIECES) {
+		next.type = 0;
+		to = fresh(next.length, CHUNK, 0, WRITABLE, 0);
+	}
+	return to ? replace(at, entry, to, next) : NULL;
+}
+
 /* A block goes to the end of its chunk if it can: who grows goes on to. */
 static void *grow(void *at, struct entry entry, struct entry next)
 {
 	size_t wanted = next.length, chunks = (next.length + CHUNK - 1) & ~(CHUNK - 1);
 	size_t tries[] = {entry.kind == BLOCK ? chunks : wanted, wanted};
-	void *to;
+	void *to = copy(at, entry, next);
 
-	for (int i = 0; i < 2; i++) {
+	if (entry.kind == BLOCK && entry.type == PIECES)
+		return to;
+	for (int i = 0; !to && i < 2; i++) {
 		next.length = tries[i];
 		if (system_resize(at, pages_of(entry), pages_of(next))) {
 			table_set(at, next);
 			return at;
 		}
 		to = move_noted(at, entry, next);
-		if (to)
-			return to;
 	}
-	return NULL;
+	return to;
 }
 
 void *block_resize(void *at, size_t size)

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ __attribute__((constructor)) static void begin(void)
 {
 	next_find();
 	settings_read();
+	pthread_atfork(NULL, NULL, cache_forked);
 }
 
 static bool is_large(size_t size)

@@ -23,8 +23,10 @@ enum kind {
 struct entry {
 	size_t length;	/* bytes asked for (TEXT, SEALED), else bytes that can be used; below 2^48 */
 	enum kind kind;
-	unsigned int type;	/* TEXT, SEALED: enum agentmem_type */
+	unsigned int type;	/* TEXT, SEALED: enum agentmem_type; BLOCK: PIECES or 0 */
 };
+
+#define PIECES	1u	/* its pages were not mapped together: as a whole they cannot be moved */
 
 static inline bool is_chunk(const void *address)
 {

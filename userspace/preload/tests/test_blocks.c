@@ -117,9 +117,23 @@ TEST(what_was_freed_is_used_again_and_cleared_where_it_has_to_be)
 	CHECK(block_free(again));
 	again = block_new(290 * KB, (struct want){.kind = BLOCK, .zero = true});
 	CHECK(again == first && is_clear(again, 290 * KB) && block_room(again) == 300 * KB);
-	CHECK(block_free(again));
-	again = block(100 * KB);
-	CHECK(again != first);
+	CHECK(block_free(again) && block(64 * KB) == first && cache_bytes() == 236 * KB);
+	again = block(100 * KB); /* of what is left */
+	CHECK(again == first + 64 * KB && is_mapped(again, block_room(again)));
+	CHECK(block_room(again) + cache_bytes() <= 236 * KB);
+}
+
+TEST(freed_neighbours_are_one_again)
+{
+	char *whole = block(512 * KB), *a, *b;
+
+	memset(whole, 1, 512 * KB);
+	CHECK(block_free(whole));
+	a = block(100 * KB);
+	b = block(256 * KB);
+	CHECK(a == whole && b == whole + 128 * KB);
+	CHECK(block_free(b) && block_free(a) && cache_bytes() == 512 * KB);
+	CHECK(block(512 * KB) == whole);
 }
 
 TEST(what_is_kept_is_bounded)
