@@ -51,7 +51,7 @@ def alike(pids: Iterable[int]) -> Alike:
 def pages(pid: int) -> Iterator[bytes]:
     """Each private page that is in memory."""
     place = Path("/proc") / str(pid)
-    with open(place / "mem", "rb", 0) as memory, open(place / "pagemap", "rb", 0) as pagemap:
+    with (place / "mem").open("rb", 0) as memory, (place / "pagemap").open("rb", 0) as pagemap:
         for begin, end in _ranges(place):
             for start in range(begin, end, STEP * PAGE):
                 count = (min(end, start + STEP * PAGE) - start) // PAGE

@@ -23,13 +23,15 @@ from harness.errors import LabError, ToolError
 PYTHON = "/usr/bin/python3"  # Debian's: its package has CPython's own tests
 TIMEOUT = 1800.0  # seconds
 SMALL_TESTS = (
-    "array bytes ctypes dict gc json list long marshal memoryview mmap re resource set struct tarfile tuple unicode zlib"
-).split()
-LARGE_TESTS = [
+    "array", "bytes", "ctypes", "dict", "json", "list", "marshal", "mmap", "re", "resource", "struct", "unicode",
+    "zlib",
+)  # fmt: skip
+LARGE_TESTS = (
     *SMALL_TESTS,
-    *"asyncio buffer bz2 codecs concurrent_futures csv decimal deque faulthandler fork1 hashlib io itertools lzma".split(),
-    *"multiprocessing_fork pickle shelve signal statistics subprocess threading zipfile".split(),
-]
+    "asyncio", "buffer", "bz2", "codecs", "concurrent_futures", "csv", "decimal", "deque", "faulthandler", "fork1",
+    "gc", "hashlib", "io", "itertools", "long", "lzma", "memoryview", "multiprocessing_fork", "pickle", "set", "shelve",
+    "signal", "statistics", "subprocess", "tarfile", "threading", "tuple", "zipfile",
+)  # fmt: skip
 SQL = """
 create table word(id integer primary key, text text, weight real);
 with recursive n(i) as (select 1 union all select i + 1 from n where i < {rows})
@@ -51,7 +53,8 @@ pragma integrity_check;
 NODE = """
 const crypto = require('crypto'), zlib = require('zlib'), { Worker } = require('worker_threads');
 const hash = (data) => crypto.createHash('sha256').update(data).digest('hex');
-const text = JSON.stringify(Array.from({ length: ROWS }, (_, i) => ({ id: i, text: 'text '.repeat(i % 50), n: i * 7 % 13 })));
+const row = (i) => ({ id: i, text: 'text '.repeat(i % 50), n: i * 7 % 13 });
+const text = JSON.stringify(Array.from({ length: ROWS }, (_, i) => row(i)));
 const rows = JSON.parse(text).sort((a, b) => a.n - b.n || b.id - a.id);
 console.log(text.length, hash(JSON.stringify(rows)));
 const buffers = Array.from({ length: 200 }, (_, i) => Buffer.alloc(60000 + i * 997, i));
@@ -62,14 +65,15 @@ console.log(joined.length, hash(joined.replace(/[a-f]+/g, '-')));
 const job = `const { parentPort, workerData } = require('worker_threads');
   const list = Array.from({ length: 100000 }, (_, i) => (i * workerData) % 9973).sort((a, b) => a - b);
   parentPort.postMessage(list.reduce((sum, one, i) => (sum + one * i) % 1000003, 0));`;
-Promise.all([3, 5, 7].map((n) => new Promise((done) => new Worker(job, { eval: true, workerData: n }).on('message', done))))
+const start = (n, done) => new Worker(job, { eval: true, workerData: n }).on('message', done);
+Promise.all([3, 5, 7].map((n) => new Promise((done) => start(n, done))))
   .then((sums) => console.log(sums.join(' ')));
 """
 
 
 @dataclass(frozen=True)
 class Program:
-    """prepare: fills the directory that it runs in. result: what is compared, out of that directory and what it printed."""
+    """prepare: fills the directory that it runs in. result: what is compared, of that and of what it printed."""
 
     name: str
     argv: tuple[str, ...]
@@ -187,16 +191,19 @@ def cc() -> Program:
     return Program("cc", ("sh", "-c", script), "compiling libagentmem", prepare, result, errors=True)
 
 
-def stress(seconds: int = 5) -> Program:
-    """stress-ng writes patterns and looks whether they are still there; how often it manages to is no result."""
+def stress(scale: int = 1) -> Program:
+    """stress-ng writes patterns into mappings and the heap, and looks whether they are still there."""
 
     def result(_: Path, printed: str) -> str:
-        bad = [line.split("]", 1)[-1] for line in printed.splitlines() if "fail" in line.lower() or "error" in line.lower()]
+        bad = [line.split("]", 1)[-1] for line in printed.splitlines() if "fail" in line or "error" in line]
         return "\n".join(["successful" if "successful run completed" in printed else "not completed", *bad])
 
-    vm = ("--vm", "1", "--vm-bytes", "96M", "--vm-method", "all", "--mmap", "1", "--mmap-bytes", "32M")
-    heap = ("--malloc", "1", "--malloc-bytes", "1M", "--mremap", "1", "--mremap-bytes", "16M", "--bigheap", "1")
-    limits = ("--bigheap-bytes", "256M", "--verify", "--timeout", str(seconds))
-    argv = ("stress-ng", *vm, *heap, *limits)
-    about = "patterns in mappings and on the heap, verified"
-    return Program("stress-ng", argv, about, result=result, errors=True)
+    work = {"vm": 15_000, "mmap": 2, "malloc": 10_000, "mremap": 10}
+    ops = [word for name, count in work.items() for word in (f"--{name}", "1", f"--{name}-ops", str(count * scale))]
+    sizes = {"vm-bytes": "32M", "mmap-bytes": "32M", "malloc-bytes": "1M", "malloc-max": "300", "mremap-bytes": "16M"}
+    bounds = [word for name, size in sizes.items() for word in (f"--{name}", size)]
+    argv = ("stress-ng", *ops, *bounds, "--vm-method", "all", "--verify", "--timeout", "600")
+    return Program("stress-ng", argv, "patterns in mappings and on the heap, verified", result=result, errors=True)
+
+
+ALL = (cpython, sqlite, node, git, cc, stress)

@@ -25,7 +25,7 @@ def build(
     project: Path = LIBRARY,
     targets: Sequence[str] = (),
 ) -> Path:
-    """The build directory of a project, the library if none is named. ToolError has the first complaint of the compiler.
+    """The build directory of a project. ToolError has the first complaint of the compiler.
 
     headers: of the kernel whose calls the library is to know (`headers`/include). targets: not all of it.
     """

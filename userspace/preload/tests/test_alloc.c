@@ -190,11 +190,16 @@ static char *_Atomic shown;
 static char *expected;
 static _Atomic bool over;
 
-static void *reader(void *unused)
+/* To ThreadSanitizer a new mapping is a write, whatever it shows. */
+__attribute__((no_sanitize("thread"))) static void *reader(void *unused)
 {
 	(void)unused;
-	while (!over)
-		CHECK(!memcmp(shown, expected, SIZE));
+	while (!over) {
+		const volatile char *at = shown;
+
+		for (size_t i = 0; i < SIZE; i++)
+			CHECK(at[i] == expected[i]);
+	}
 	return NULL;
 }
 
