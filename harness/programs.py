@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import resource
 import shutil
 import subprocess
 import tempfile
@@ -16,12 +15,17 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
+from harness import proc
 from harness.cache import REPO
 from harness.errors import LabError, ToolError
 
 PYTHON = "/usr/bin/python3"  # Debian's: its package has CPython's own tests
 TIMEOUT = 1800.0  # seconds
+USAGE = "usage"
+# What getrusage() tells of a child of ours is at least our own size; of a child of this program it is the child's.
+MEASURE = ("/usr/bin/time", "--quiet", f"--output={USAGE}", "--format=%U %S %M")
 SMALL_TESTS = (
     "array", "bytes", "ctypes", "dict", "json", "list", "marshal", "mmap", "re", "resource", "struct", "unicode",
     "zlib",
@@ -96,39 +100,40 @@ class Run:
 
 def run(program: Program, env: Mapping[str, str], *, wrapper: Sequence[str] = ()) -> Run:
     """Runs it once, in a directory of its own. LabError: it does not end. ToolError: it is not installed."""
-    if shutil.which(program.argv[0]) is None:
-        raise ToolError(f"{program.argv[0]} is not installed", hint="harness doctor --fix")
+    for tool in (program.argv[0], *MEASURE[:1]):
+        if shutil.which(tool) is None:
+            raise ToolError(f"{tool} is not installed", hint="harness doctor --fix")
     with tempfile.TemporaryDirectory(prefix="agent-mem-program-") as aside:
         place = Path(aside)
         program.prepare(place)
-        printed = place / "printed"
-        with printed.open("wb") as out:
+        with (place / "printed").open("wb") as out:
             started = time.monotonic()
-            process = subprocess.Popen(
-                [*wrapper, *program.argv],
-                cwd=place,
-                env={**os.environ, "LC_ALL": "C.UTF-8", "HOME": aside, **env},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT if program.errors else subprocess.DEVNULL,
-            )
-            code, usage = _wait(process, program)
-        seconds = time.monotonic() - started
-        result = program.result(place, printed.read_text(errors="replace"))
-    return Run(code, result, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+            code = _end_of(program, [*MEASURE, *wrapper, *program.argv], place, env, out)
+            seconds = time.monotonic() - started
+        user, system, peak = (place / USAGE).read_text().split()
+        result = program.result(place, (place / "printed").read_text(errors="replace"))
+    return Run(code, result, seconds, float(user) + float(system), int(peak) * 1024)
 
 
-def _wait(process: subprocess.Popen[bytes], program: Program) -> tuple[int, resource.struct_rusage]:
-    end = time.monotonic() + TIMEOUT
-    while time.monotonic() < end:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            process.returncode = os.waitstatus_to_exitcode(status)
-            return process.returncode, usage
-        time.sleep(0.005)
-    process.kill()
-    process.wait()
-    raise LabError(f"{program.name} did not end within {TIMEOUT:.0f} seconds")
+def _end_of(program: Program, argv: list[str], place: Path, env: Mapping[str, str], out: IO[bytes]) -> int:
+    """env is the command's, not that of what measures it: that would be measured, too."""
+    setting = ["env", *(f"{name}={value}" for name, value in env.items())]
+    process = subprocess.Popen(
+        [*argv[: len(MEASURE)], *setting, *argv[len(MEASURE) :]],
+        cwd=place,
+        env={**os.environ, "LC_ALL": "C.UTF-8", "HOME": str(place)},
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=subprocess.STDOUT if program.errors else subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        return process.wait(TIMEOUT)
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"{program.name} did not end within {TIMEOUT:.0f} seconds") from error
+    finally:
+        if process.poll() is None:
+            proc.kill_group(process)
 
 
 # -- the programs ------------------------------------------------------------------------------------------------------

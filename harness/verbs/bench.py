@@ -1,13 +1,15 @@
-"""What the calls cost (core), and what one domain can time of another (isolation).
+"""What the calls cost (core), what one domain can time of another (isolation), what the shim costs and gives (shim).
 
 core: instructions of ATTACH, allocations, faults; two processors against one; kernel memory. isolation: calls about
-what another domain has against calls about what nobody has. docs/bench.md tells what each figure means.
+what another domain has against calls about what nobody has. shim: programs with and without it, on this machine, by the
+clock. docs/bench.md and docs/preload.md tell what each figure means.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,22 +18,24 @@ from rich.console import Console
 from rich.table import Table
 
 from harness import kernel, report, topology
-from harness.bench import core, isolation
+from harness.bench import core, isolation, shim
 from harness.bench.core import Core
 from harness.bench.isolation import Isolation, Line
 from harness.bench.rows import Row
+from harness.bench.shim import Shim
 from harness.cache import REPO, new_file
 from harness.errors import EXIT_OK
 from harness.kernel import Kernel
 from harness.progress import step
 
-SUMMARY = "what the calls cost, and what another domain can time"
+SUMMARY = "what the calls and the shim cost, and what another domain can time"
+MB = 1 << 20
 WIDE = 200  # columns of a table in a file
 STYLES = {"met": "green", "missed": "red", "undecided": "yellow", "": ""}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("core", "isolation"), help="which measurement")
+    parser.add_argument("what", choices=("core", "isolation", "shim"), help="which measurement")
     parser.add_argument("--quick", action="store_true", help="fewer and smaller: within a minute")
     parser.add_argument("--topology", default="uma", metavar="T", help="the guests' memory topology (default uma)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where results go (default out/bench-WHAT)")
@@ -41,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     topology.named(args.topology)  # before the build: a typing error should not take minutes to be noticed
     out: Path = args.out or REPO / "out" / f"bench-{args.what}"
+    if args.what == "shim":
+        return _shim(args, out)
     built = kernel.build()
     about = {
         "bench": args.what,
@@ -83,9 +89,31 @@ def _isolation(built: Kernel, args: argparse.Namespace, about: dict[str, Any], o
     return EXIT_OK
 
 
+def _shim(args: argparse.Namespace, out: Path) -> int:
+    with step("bench shim") as wait:
+        scale = shim.QUICK if args.quick else shim.FULL
+        measured = shim.measure(scale, wait.update)
+    about = {
+        "bench": "shim",
+        "quick": args.quick,
+        "rounds": scale.rounds,
+        "cpus": os.cpu_count(),
+        "host": os.uname().release,
+    }
+    result = {**about, **measured.as_json()}
+    rows = _sides(measured)
+    _keep(result, "What the shim costs and gives", (SIDES, rows), [], out)
+    if args.json:
+        print(json.dumps(result, indent=2))
+    else:
+        _show(result, _table("with the shim / without", *SIDES, rows=rows), out)
+    return EXIT_OK
+
+
 # -- tables --
 
 COLUMNS = ("", "measured", "goal", "", "", "detail")
+SIDES = ("", "without", "with", "ratio", "what")
 COMPARED = ("", "n", "p1", "p10", "median", "p90", "p99", "distance", "p", "")
 
 
@@ -117,6 +145,26 @@ def _compared(line: Line) -> list[tuple[str, ...]]:
     return [(*rows[0], "", "", ""), (*rows[1], *ends)]
 
 
+def _sides(measured: Shim) -> list[tuple[str, ...]]:
+    rows = []
+    for line in measured.lines:
+        one, other = line.without, line.shim
+        rows += [
+            _ratio(f"{line.program}: seconds", one.seconds, other.seconds, "", line.about),
+            _ratio(f"{line.program}: processor seconds", one.cpu, other.cpu, "", ""),
+            _ratio(f"{line.program}: most resident", one.peak / MB, other.peak / MB, " MB", ""),
+        ]
+    held = f"{measured.processes} processes, each with the same {measured.texts / MB:.1f} MB of texts"
+    plain, placed = measured.without, measured.shim
+    rows.append(_ratio("private memory", plain.bytes / MB, placed.bytes / MB, " MB", held))
+    rows.append(_ratio("of it, equal pages once", plain.merged_bytes / MB, placed.merged_bytes / MB, " MB", ""))
+    return rows
+
+
+def _ratio(name: str, without: float, with_it: float, unit: str, about: str) -> tuple[str, ...]:
+    return (name, f"{without:.2f}{unit}", f"{with_it:.2f}{unit}", f"{with_it / without:.2f}" if without else "", about)
+
+
 def _table(title: str, *columns: str, rows: Sequence[Sequence[str]]) -> Table:
     table = Table(title=title)
     for number, name in enumerate(columns):
@@ -139,6 +187,11 @@ def _show(result: dict[str, Any], table: Table, out: Path) -> None:
 
 def _ran_on(result: dict[str, Any]) -> list[tuple[str, str]]:
     size = "quick" if result["quick"] else "full"
+    if result["bench"] == "shim":
+        return [
+            ("machine", f"{result['cpus']} processors, Linux {result['host']}"),
+            ("measured", f"shim, {size}; medians of {result['rounds']} rounds"),
+        ]
     return [
         ("kernel", f"Linux {result['kernel']} ({result['flavour']}), content {result['content'][:16]}"),
         ("measured", f"{result['bench']}, {size}; topology {result['topology']}; emulated, instructions counted"),
