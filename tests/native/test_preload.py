@@ -235,6 +235,15 @@ def test_what_is_installed_is_found_and_used(installed: Path, sealing: Path, sto
         assert (done.returncode, done.stdout) == (0, "0 whole\n"), done.stderr
 
 
+def test_installs_its_man_pages(installed: Path) -> None:
+    pages = {path.name for path in installed.rglob("man/man*/*")}
+    functions = {f"agent_{name}.3" for name in ("free", "malloc", "realloc", "seal")}
+    assert functions | {"agentmem-run.1", "libagentmem-preload.7"} <= pages
+    for page in (userspace.PRELOAD / "man").iterdir():
+        if not page.read_text().startswith(".so "):
+            assert not run("groff", "-man", "-Tutf8", "-ww", "-z", page).stderr
+
+
 def test_without_the_library_a_text_stays_memory(installed: Path, sealing: Path, tmp_path: Path) -> None:
     """The shim by itself, in a program that finds agent_malloc() in it and libagentmem nowhere."""
     (shim_,) = installed.rglob("libagentmem-preload.so")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness import programs, userspace
+from harness.cache import REPO
 from harness.programs import Program
 
 ALLOCATORS = ("libjemalloc.so.2", "libmimalloc.so.2")
@@ -68,3 +72,17 @@ def test_a_good_part_of_cpythons_own_tests(shim: str) -> None:
 @pytest.mark.parametrize("allocator", ALLOCATORS)
 def test_cpythons_own_tests_on_another_allocator(allocator: str, shim: str) -> None:
     same(programs.cpython(), f"{shim}:{allocator}", 1000)
+
+
+@pytest.mark.long
+def test_the_benchmark_tells_both_sides(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "harness", "bench", "shim", "--quick", "--json", "--out", str(tmp_path)]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=REPO, timeout=280)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert {line["program"] for line in told["programs"]} == {make().name for make in programs.ALL}
+    assert all(line[side]["seconds"] > 0 for line in told["programs"] for side in ("without", "shim"))
+    alike = told["alike"]
+    assert alike["shim"]["bytes"] - alike["shim"]["merged_bytes"] > 0.8 * alike["text_bytes"]
+    assert alike["without"]["bytes"] - alike["without"]["merged_bytes"] < 0.8 * alike["text_bytes"]
+    assert json.loads((tmp_path / "result.json").read_text()) == told
