@@ -379,9 +379,10 @@ TEST(a_child_of_a_process_with_threads_goes_on)
 {
 	pthread_t threads[2];
 
+	CHECK(pthread_atfork(NULL, NULL, cache_forked) == 0);
 	for (uintptr_t i = 0; i < 2; i++)
 		CHECK(pthread_create(&threads[i], NULL, until_over, (void *)(i + 1)) == 0);
-	for (int i = 0; i < 50; i++) {
+	for (int i = 0; i < 200; i++) {
 		int status_;
 		pid_t child = fork();
 
@@ -394,6 +395,8 @@ TEST(a_child_of_a_process_with_threads_goes_on)
 				at[0] = 1;
 				if (!block_free(at))
 					_exit(2);
+				if (!cache_bytes()) /* another thread was there when it forked, and is no more */
+					_exit(3);
 			}
 			_exit(0);
 		}
