@@ -21,7 +21,7 @@ from harness.progress import Update
 TEXTS = 60  # header files, the largest: what an agent reads
 LEAST = 20_000  # bytes, and most: what one call of a tool gives
 MOST = 200_000
-HOLDS = """
+PYTHON = """
 import random, signal, sys
 chance = random.Random(sys.argv[1])
 litter = [bytes(chance.randrange(100, 30000)) for _ in range(chance.randrange(200, 400))]
@@ -29,6 +29,14 @@ texts = [open(name, encoding="latin-1").read({most}) for name in sys.argv[2:]]
 print("ready", flush=True)
 signal.pause()
 """
+NODE = """
+const [, number, ...names] = process.argv.map((word, i) => i === 1 ? Number(word) : word);
+const litter = Array.from({{ length: 200 + number * 37 }}, (_, i) => 'x'.repeat(i * 7919 * (number + 1) % 30000) + i);
+const texts = names.map((name) => require('fs').readFileSync(name, 'latin1').slice(0, {most}));
+console.log('ready');
+setInterval(() => texts.length + litter.length, 1e6);
+"""
+HOLDERS = {"python": (sys.executable, "-c", PYTHON), "node": ("node", "-e", NODE)}
 
 
 @dataclass(frozen=True)
@@ -62,10 +70,10 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Shim:
+class Held:
     """texts: bytes that each of `processes` holds, as all the others do; then their private memory, both ways."""
 
-    lines: tuple[Line, ...]
+    language: str
     processes: int
     texts: int
     without: Alike
@@ -73,13 +81,19 @@ class Shim:
 
     def as_json(self) -> dict[str, Any]:
         sides = {"without": self.without, "shim": self.shim}
+        told = {name: {"bytes": one.bytes, "merged_bytes": one.merged_bytes} for name, one in sides.items()}
+        return {"language": self.language, "processes": self.processes, "text_bytes": self.texts, **told}
+
+
+@dataclass(frozen=True)
+class Shim:
+    lines: tuple[Line, ...]
+    held: tuple[Held, ...]
+
+    def as_json(self) -> dict[str, Any]:
         return {
             "programs": [asdict(line) for line in self.lines],
-            "alike": {
-                "processes": self.processes,
-                "text_bytes": self.texts,
-                **{name: {"bytes": one.bytes, "merged_bytes": one.merged_bytes} for name, one in sides.items()},
-            },
+            "alike": [held.as_json() for held in self.held],
         }
 
 
@@ -87,11 +101,7 @@ def measure(scale: Scale, update: Update = lambda _: None) -> Shim:
     """LabError: a program's result is another one with the shim, or it fails."""
     env = {"LD_PRELOAD": str(userspace.preload() / "libagentmem-preload.so")}
     lines = tuple(_compare(make, env, scale.rounds, update) for make in programs.ALL)
-    update("processes that hold the same texts")
-    texts = _texts()
-    without, shim = (_held(scale.processes, texts, one) for one in ({}, env))
-    size = sum(min(path.stat().st_size, MOST) for path in texts)
-    return Shim(lines, scale.processes, size, without, shim)
+    return Shim(lines, tuple(alike(language, scale.processes, env, update) for language in HOLDERS))
 
 
 def _compare(make: Callable[[], Program], env: Mapping[str, str], rounds: int, update: Update) -> Line:
@@ -114,25 +124,35 @@ def _side(runs: Sequence[Run]) -> Side:
 # -- alike -------------------------------------------------------------------------------------------------------------
 
 
+def alike(language: str, processes: int, env: Mapping[str, str], update: Update = lambda _: None) -> Held:
+    """The same processes twice, the second time with `env`."""
+    update(f"{processes} processes that hold the same texts, {language}")
+    texts = _texts()
+    without, shim = (_held(language, processes, texts, one) for one in ({}, env))
+    return Held(language, processes, sum(min(path.stat().st_size, MOST) for path in texts), without, shim)
+
+
 def _texts() -> list[Path]:
     found = ((path.stat().st_size, path) for path in Path("/usr/include").rglob("*.h") if path.is_file())
     return [path for size, path in sorted(found, reverse=True) if size >= LEAST][:TEXTS]
 
 
-def _held(count: int, texts: Sequence[Path], env: Mapping[str, str]) -> Alike:
+def _held(language: str, count: int, texts: Sequence[Path], env: Mapping[str, str]) -> Alike:
     with ExitStack() as stack:
-        return anonymous.alike([stack.enter_context(_holder(number, texts, env)) for number in range(count)])
+        held = [stack.enter_context(_holder(language, number, texts, env)) for number in range(count)]
+        return anonymous.alike(held)
 
 
 @contextmanager
-def _holder(number: int, texts: Sequence[Path], env: Mapping[str, str]) -> Iterator[int]:
+def _holder(language: str, number: int, texts: Sequence[Path], env: Mapping[str, str]) -> Iterator[int]:
     """A process that has done other things before, as each has, and now holds the texts."""
-    argv = [sys.executable, "-c", HOLDS.format(most=MOST), str(number), *map(str, texts)]
+    *interpreter, script = HOLDERS[language]
+    argv = [*interpreter, script.format(most=MOST), str(number), *map(str, texts)]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, env={**os.environ, **env})
     try:
         assert process.stdout is not None
         if process.stdout.readline() != b"ready\n":
-            raise LabError("a process that was to hold texts did not start")
+            raise LabError(f"a process that was to hold texts did not start ({language})")
         yield process.pid
     finally:
         process.kill()

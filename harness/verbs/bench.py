@@ -154,10 +154,13 @@ def _sides(measured: Shim) -> list[tuple[str, ...]]:
             _ratio(f"{line.program}: processor seconds", one.cpu, other.cpu, "", ""),
             _ratio(f"{line.program}: most resident", one.peak / MB, other.peak / MB, " MB", ""),
         ]
-    held = f"{measured.processes} processes, each with the same {measured.texts / MB:.1f} MB of texts"
-    plain, placed = measured.without, measured.shim
-    rows.append(_ratio("private memory", plain.bytes / MB, placed.bytes / MB, " MB", held))
-    rows.append(_ratio("of it, equal pages once", plain.merged_bytes / MB, placed.merged_bytes / MB, " MB", ""))
+    for held in measured.held:
+        what = f"{held.processes} processes, each with the same {held.texts / MB:.1f} MB of texts"
+        plain, placed = held.without, held.shim
+        rows += [
+            _ratio(f"private memory, {held.language}", plain.bytes / MB, placed.bytes / MB, " MB", what),
+            _ratio("of it, equal pages once", plain.merged_bytes / MB, placed.merged_bytes / MB, " MB", ""),
+        ]
     return rows
 
 
