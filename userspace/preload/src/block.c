@@ -11,6 +11,7 @@
 #define WRITABLE	(PROT_READ | PROT_WRITE)
 #define LENGTH_MAX	((size_t)1 << 46)
 #define NEW_PART	4	/* a block that grows by more than that part is copied, if there are pages for it */
+#define LOOK_MAX	((size_t)1 << 30)	/* of what is unmapped at once: what was mapped as a whole has one beginning */
 #define ROOM_TO_GROW	4	/* a block that moved because it grew gets a gap of that part above it */
 
 static _Atomic size_t count;
@@ -259,10 +260,19 @@ void *block_map_move(void *at, size_t old, size_t size)
 	return move_noted(at, entry, (struct entry){.length = whole_pages(size), .kind = MAPPED});
 }
 
-void block_unmapped(void *at)
+static void forget(void *at)
 {
 	struct entry entry = table_get(at);
 
 	if (entry.kind == MAPPED && table_change(at, entry, (struct entry){0}))
 		atomic_fetch_sub(&count, 1);
+}
+
+/* Allocators give back several at once. */
+void block_unmapped(void *at, size_t size)
+{
+	size_t before = -(uintptr_t)at % CHUNK;
+
+	for (size_t i = before; i < size && i < LOOK_MAX; i += CHUNK)
+		forget((char *)at + i);
 }

@@ -32,8 +32,8 @@ void *block_resize(void *at, size_t size);
 void *block_map(size_t size, int protection, int flags);
 /* Moves it to where it has room for more; NULL: it is none of these as a whole, or could not. */
 void *block_map_move(void *at, size_t old, size_t size);
-/* Before the program unmaps or moves what starts there. */
-void block_unmapped(void *at);
+/* Before the program unmaps or moves what is there. */
+void block_unmapped(void *at, size_t size);
 
 /* Asks the kernel to look for equal pages in new blocks (KSM). */
 void block_merge(bool merge);

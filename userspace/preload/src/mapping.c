@@ -37,7 +37,7 @@ EXPORT void *mmap64(void *at, size_t size, int protection, int flags, int fd, of
 
 EXPORT int munmap(void *at, size_t size)
 {
-	block_unmapped(at);
+	block_unmapped(at, size);
 	return next.munmap(at, size);
 }
 
@@ -53,7 +53,7 @@ static void *grow(void *at, size_t old, size_t size, int flags)
 	to = block_map_move(at, old, size);
 	if (to)
 		return to;
-	block_unmapped(at);
+	block_unmapped(at, old);
 	return next.mremap(at, old, size, flags, NULL);
 }
 
@@ -71,6 +71,6 @@ EXPORT void *mremap(void *at, size_t old, size_t size, int flags, ...)
 		return grow(at, old, size, flags);
 	}
 	if (flags & MREMAP_MAYMOVE)
-		block_unmapped(at);
+		block_unmapped(at, old);
 	return next.mremap(at, old, size, flags, to);
 }

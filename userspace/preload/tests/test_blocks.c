@@ -236,11 +236,18 @@ TEST(what_the_program_maps_is_forgotten_when_it_unmaps_it)
 	fill(at, MB, 4);
 	to = block_map_move(at, MB + 5, 3 * MB);
 	CHECK(to && is_chunk(to) && to != at && is_filled(to, MB, 4) && block_count() == 1);
-	block_unmapped(at); /* nothing is there */
+	block_unmapped(at, 3 * MB); /* nothing is there */
 	CHECK(block_count() == 1);
-	block_unmapped(to);
+	block_unmapped(to, 3 * MB);
 	CHECK(block_count() == 0 && munmap(to, 3 * MB) == 0);
 	CHECK(!block_map_move(to, 3 * MB, 4 * MB));
+	for (int i = 0; i < 100; i++)
+		CHECK(block_map(MB, PROT_READ, 0));
+	CHECK(block_count() == 100);
+	block_unmapped((void *)4096, SIZE_MAX / 2); /* too much to look at, and no harm */
+	at = block_map(MB, PROT_READ, 0);
+	block_unmapped(at - 4096, 200 * MB); /* several at once, in the middle of a chunk */
+	CHECK(block_count() < 5);
 }
 
 TEST(a_process_with_a_limited_address_space_gets_no_blocks)
