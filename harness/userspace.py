@@ -12,25 +12,39 @@ from harness.cache import REPO, locked, log_file, work_dir
 from harness.errors import ToolError
 
 LIBRARY = REPO / "userspace" / "libagentmem"
+PRELOAD = REPO / "userspace" / "preload"  # has the library as a subproject
 TIMEOUT = 600.0  # seconds for one build
 TOOLS = Path(sys.executable).parent  # Meson and Ninja are packages of the environment
 
 
-def build(name: str, options: Sequence[str] = (), *, headers: Path | None = None) -> Path:
-    """The build directory of the library. headers: of the kernel whose calls it is to know (`headers`/include).
+def build(
+    name: str,
+    options: Sequence[str] = (),
+    *,
+    headers: Path | None = None,
+    project: Path = LIBRARY,
+    targets: Sequence[str] = (),
+) -> Path:
+    """The build directory of a project. ToolError has the first complaint of the compiler.
 
-    ToolError has the first complaint of the compiler.
+    headers: of the kernel whose calls the library is to know (`headers`/include). targets: not all of it.
     """
     directory, log = work_dir("userspace", name), log_file(f"userspace-{name}")
-    chosen = [*options, f"-Dkernel-headers={headers or ''}"]
+    library = "" if project == LIBRARY else "libagentmem:"
+    chosen = [*options, f"-D{library}kernel-headers={headers or ''}"]
     path = {"PATH": f"{TOOLS}{os.pathsep}{os.environ.get('PATH', '')}"}
-    setup = ["meson", "setup", "--reconfigure", str(directory), str(LIBRARY), *chosen]
+    setup = ["meson", "setup", "--reconfigure", str(directory), str(project), *chosen]
     with locked(f"userspace-{name}"):
         logs.fresh(log)
-        for argv in (setup, ["meson", "compile", "-C", str(directory)]):
+        for argv in (setup, ["meson", "compile", "-C", str(directory), *targets]):
             if proc.run_logged([str(TOOLS / argv[0]), *argv[1:]], log, timeout=TIMEOUT, env=path) != 0:
                 text = log.read_text(errors="replace").splitlines()
                 said = [line.strip() for line in text if "error:" in line or "ERROR:" in line]
                 first = said[0] if said else "see the log"
-                raise ToolError(f"the library does not build ({name}): {first}", log=log, hint=f"less {log}")
+                raise ToolError(f"{project.name} does not build ({name}): {first}", log=log, hint=f"less {log}")
     return directory
+
+
+def preload() -> Path:
+    """The build directory of the shim: libagentmem-preload.so, agentmem-run, the library in subprojects/."""
+    return build("preload", project=PRELOAD)

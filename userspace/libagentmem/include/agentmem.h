@@ -239,6 +239,20 @@ int agentmem_close(int fd);
  */
 int agentmem_map(int fd, struct agentmem_view *view);
 
+/**
+ * agentmem_map_at - map an object's content at a place of the caller's
+ * @fd: the object
+ * @address: a multiple of the page size. The whole pages of the content from there on, and the page before them, are replaced
+ *	if they are mapped, and are the view's; what was in the page before is lost even if the call fails
+ * @view: filled in, as by agentmem_map()
+ *
+ * Who reads there meanwhile sees the old content or the new one, and never a gap: if they are equal, no reader notices.
+ * munmap(2) of all these pages ends the view, too.
+ *
+ * Errors: as agentmem_map(); EINVAL @address; EOPNOTSUPP (fallback) the object was appended to another one.
+ */
+int agentmem_map_at(int fd, void *address, struct agentmem_view *view);
+
 /** agentmem_unmap - end a view; @view is empty (NULL, 0) afterwards, and an empty one may be given. Errors: EINVAL. */
 int agentmem_unmap(struct agentmem_view *view);
 

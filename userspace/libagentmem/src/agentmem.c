@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Two threads that look at the same time find the same, so nothing is locked and nothing is in a fork's way. */
 static const struct backend *find(void)
@@ -87,7 +88,16 @@ int agentmem_map(int fd, struct agentmem_view *view)
 {
 	const struct backend *b = backend();
 
-	return b ? b->map(fd, view) : -1;
+	return b ? b->map(fd, NULL, view) : -1;
+}
+
+int agentmem_map_at(int fd, void *address, struct agentmem_view *view)
+{
+	const struct backend *b = backend();
+
+	if (!address || (uintptr_t)address % (uintptr_t)sysconf(_SC_PAGESIZE))
+		return fail(EINVAL);
+	return b ? b->map(fd, address, view) : -1;
 }
 
 int agentmem_unmap(struct agentmem_view *view)

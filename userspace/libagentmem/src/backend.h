@@ -18,7 +18,7 @@ struct backend {
 		   struct agentmem_info *info);
 	int (*attach)(const uint8_t *digest);
 	int (*close)(int fd);
-	int (*map)(int fd, struct agentmem_view *view);
+	int (*map)(int fd, void *address, struct agentmem_view *view); /* address: NULL for any */
 	int (*unmap)(const struct agentmem_view *view);
 	int (*share)(int fd, int pidfd, unsigned int flags);
 	int (*mark)(int fd, const struct agentmem_mark *mark);

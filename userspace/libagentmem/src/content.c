@@ -85,6 +85,19 @@ int am_object_map(int dir, const struct object *object, int record, struct agent
 	return -1;
 }
 
+int am_object_map_at(int dir, const struct object *object, int record, void *address, struct agentmem_view *view)
+{
+	char *before = (char *)address - page_size();
+
+	if (object->start)
+		return fail(EOPNOTSUPP);
+	if (mmap(before, page_size(), PROT_READ, MAP_SHARED | MAP_FIXED, record, 0) != before ||
+	    map_own(dir, object, object->length, address) < 0)
+		return -1;
+	*view = (struct agentmem_view){address, object->length};
+	return 0;
+}
+
 int am_object_unmap(const struct agentmem_view *view)
 {
 	return munmap((char *)view->data - page_size(), page_size() + whole_pages(view->size));

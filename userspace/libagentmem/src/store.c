@@ -64,8 +64,11 @@ int am_store_open(void)
 	char path[PATH_MAX];
 
 	for (int choice = 0; choice < 3; choice++) {
-		int dir = place(choice, uid, path) ? open_place(path, uid) : -1;
+		int dir;
 
+		if (!place(choice, uid, path))
+			continue;
+		dir = open_place(path, uid);
 		if (dir >= 0)
 			return dir;
 		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)

@@ -206,6 +206,66 @@ TEST(a_base_changes_nothing_but_the_room_it_takes)
 	free(text);
 }
 
+/* -- at a place ------------------------------------------------------------------------ */
+
+static char *room(size_t size)
+{
+	char *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(at != MAP_FAILED);
+	return at + 4096;
+}
+
+TEST(a_view_takes_the_place_that_it_is_given)
+{
+	char *text = unique(LARGE), *place = room(4096 + 2 * LARGE);
+	struct agentmem_view view;
+	int fd = put(text, LARGE);
+
+	memset(place, 'x', 2 * LARGE - 4096);
+	CHECK(agentmem_map_at(fd, place, &view) == 0 && view.data == place && view.size == LARGE);
+	CHECK(!memcmp(place, text, LARGE) && smaps(&view, "Anonymous") == 0);
+	CHECK(place[(LARGE + 4095) / 4096 * 4096] == 'x');
+	CHECK(mprotect(place, 4096, PROT_READ | PROT_WRITE) < 0);
+	CHECK(set_temperature(fd, AGENTMEM_COLD) == 0 && agentmem_close(fd) == 0 && !memcmp(place, text, LARGE));
+	CHECK(agentmem_unmap(&view) == 0 && madvise(place, 4096, MADV_NORMAL) < 0);
+	free(text);
+}
+
+TEST(a_view_at_a_place_keeps_the_object)
+{
+	char *text = unique(LARGE), *place = room(2 * LARGE);
+	struct agentmem_view view;
+	struct agentmem_info info;
+	int fd = agentmem_put(AGENTMEM_CONVERSATION, text, LARGE, NULL, &info);
+
+	CHECK(agentmem_map_at(fd, place, &view) == 0 && agentmem_close(fd) == 0);
+	CHECK(!is_gone(info.digest));
+	CHECK(munmap(place - 4096, 2 * LARGE) == 0);
+	fd = put("sweep", 5); /* with the fallback the next call sees to it */
+	CHECK(agentmem_close(fd) == 0 && is_gone(info.digest));
+	free(text);
+}
+
+TEST(a_place_that_cannot_be_leaves_what_is_there)
+{
+	char *text = unique(3 * LARGE), *place = room(8192 + 3 * LARGE);
+	struct agentmem_view view;
+	int base = put(text, LARGE), fd = agentmem_append(base, AGENTMEM_CONVERSATION, text + LARGE, 2 * LARGE, NULL, NULL);
+
+	strcpy(place, "mine");
+	FAILS(agentmem_map_at(base, NULL, &view), EINVAL);
+	FAILS(agentmem_map_at(base, place + 8, &view), EINVAL);
+	FAILS(agentmem_map_at(-1, place, &view), EBADF);
+	FAILS(agentmem_map_at(0, place, &view), EBADFD);
+	if (!on_kernel())
+		FAILS(agentmem_map_at(fd, place, &view), EOPNOTSUPP);
+	CHECK(!strcmp(place, "mine"));
+	if (on_kernel())
+		CHECK(agentmem_map_at(fd, place, &view) == 0 && !memcmp(place, text, 3 * LARGE));
+	free(text);
+}
+
 /* -- marks ---------------------------------------------------------------------------- */
 
 static uint32_t temperature(int fd)

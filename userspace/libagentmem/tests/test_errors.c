@@ -231,6 +231,13 @@ TEST(no_descriptors_left)
 	CHECK(agentmem_put(AGENTMEM_CONVERSATION, "limits", 6, NULL, NULL) >= 0);
 }
 
+FALLBACK_TEST(an_error_is_forgotten_by_the_next_call)
+{
+	unsetenv("XDG_RUNTIME_DIR"); /* so that the first choice of a place is none */
+	for (errno = EMFILE; errno; errno = 0)
+		CHECK(agentmem_close(agentmem_put(AGENTMEM_CONVERSATION, "next", 4, NULL, NULL)) == 0);
+}
+
 TEST(digests_as_text)
 {
 	uint8_t digest[AGENTMEM_DIGEST_SIZE], back[AGENTMEM_DIGEST_SIZE];

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#include "system.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* -1 and the error in errno become a negative error, and errno is put back. */
+static long call(long result, int saved)
+{
+	if (result == -1) {
+		result = -errno;
+		errno = saved;
+	}
+	return result;
+}
+#define CALL(...)	({ int saved_ = errno; call(syscall(__VA_ARGS__), saved_); })
+
+size_t system_page(void)
+{
+	static _Atomic size_t page; /* of sysconf(), which is not there yet when the first memory is asked for */
+
+	if (!page)
+		page = getauxval(AT_PAGESZ);
+	return page;
+}
+
+static void *map(void *at, size_t size, int protection, int flags)
+{
+	long got = CALL(SYS_mmap, at, size, protection, flags | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return got < 0 && got > -4096 ? NULL : (void *)got;
+}
+
+void *system_map(void *at, size_t size, int protection, int flags)
+{
+	return map(at, size, protection, flags | (at ? MAP_FIXED : 0));
+}
+
+/* A kernel before 4.17 takes the address as a wish. */
+bool system_map_free(void *at, size_t size, int protection, int flags)
+{
+	void *got = map(at, size, protection, flags | MAP_FIXED_NOREPLACE);
+
+	if (got && got != at)
+		system_unmap(got, size);
+	return got == at;
+}
+
+bool system_unmap(void *at, size_t size)
+{
+	return CALL(SYS_munmap, at, size) == 0;
+}
+
+bool system_advise(void *at, size_t size, int advice)
+{
+	return CALL(SYS_madvise, at, size, advice) == 0;
+}
+
+bool system_protect(void *at, size_t size, int protection)
+{
+	return CALL(SYS_mprotect, at, size, protection) == 0;
+}
+
+bool system_resize(void *at, size_t old, size_t size)
+{
+	return CALL(SYS_mremap, at, old, size, 0, NULL) == (long)at;
+}
+
+bool system_move(void *from, size_t old, size_t size, void *to)
+{
+	return CALL(SYS_mremap, from, old, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) == (long)to;
+}
+
+static bool is_limited(int resource)
+{
+	struct rlimit limit;
+
+	return CALL(SYS_prlimit64, 0, resource, NULL, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
+bool system_limited(void)
+{
+	return is_limited(RLIMIT_AS) || is_limited(RLIMIT_DATA);
+}
