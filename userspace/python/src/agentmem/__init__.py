@@ -14,12 +14,14 @@ Errors are OSError, of the subclass that errno stands for.
 
 from agentmem.agents import agent, agents, backend, mark, stats
 from agentmem.figures import AgentStats, SmuStats
+from agentmem.history import History
 from agentmem.kinds import Algorithm, Scope, State, Temperature, Type
 from agentmem.smu import Smu, append, attach, put, share
 
 __all__ = [
     "AgentStats",
     "Algorithm",
+    "History",
     "Scope",
     "Smu",
     "SmuStats",
