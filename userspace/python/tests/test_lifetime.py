@@ -35,11 +35,11 @@ def test_a_with_block_ends_the_hold(fresh: Fresh) -> None:
 
 
 def test_the_last_reference_ends_the_hold(fresh: Fresh) -> None:
-    smu = put(fresh())
-    digest, watch = smu.digest, weakref.ref(smu)
-    del smu
+    held = [put(fresh()) for _ in range(5)]
+    digests, watches = [smu.digest for smu in held], [weakref.ref(smu) for smu in held]
+    del held
     gc.collect()
-    assert watch() is None and gone(digest)
+    assert not any(watch() for watch in watches) and all(gone(digest) for digest in digests)
 
 
 def test_closing_twice_is_closing(fresh: Fresh) -> None:
@@ -152,8 +152,11 @@ def test_descriptors_do_not_go_to_other_programs(fresh: Fresh) -> None:
 # -- leaks --
 
 
-def everything(data: bytes) -> None:
-    """Each call once, with its ways to fail."""
+def everything(content: bytes) -> None:
+    """Each call once, with its ways to fail; arguments are made anew, so that none can be kept unseen."""
+    data = bytearray(content)
+    put(b"dropped, not closed")
+    put(b"and another").append(data)
     with put(data) as smu, smu.append("more") as longer, attach(smu.digest) as found, put(data, base=longer) as same:
         assert smu == found == same == data and memoryview(longer)[:4] == data[:4]
         smu.stats()
@@ -165,11 +168,12 @@ def everything(data: bytes) -> None:
         for wrong in (
             smu.close,
             lambda: put(b""),
-            lambda: put(memoryview(data)[::2]),
+            lambda: put(memoryview(bytearray(999))[::2]),
+            lambda: smu == memoryview(bytearray(999))[::2],
             lambda: put(data, 99),  # type: ignore[arg-type]
             lambda: put(data, base=7),  # type: ignore[arg-type]
             lambda: attach(b"\0" * 32),
-            lambda: attach(b"short"),
+            lambda: attach(bytearray(999)),
             lambda: Smu(-1),
             lambda: smu.append(b""),
             lambda: smu.share(pidfd=smu.fileno()),
