@@ -20,7 +20,7 @@ import agentmem
 from agentmem import Smu, Temperature, Type, attach, put
 
 Fresh = Callable[..., bytes]
-BIG = 64 << 20  # bytes: long enough to put that others can be seen to run
+BIG = 32 << 20  # bytes: long enough to put that others can be seen to run
 ENOUGH = 4  # turns of another thread
 
 
