@@ -47,7 +47,7 @@ def _is(place: Path, version: str) -> bool:
 
 def _from_debian(version: str) -> Path:
     target = cache_dir() / "interpreters" / f"debian-{SUITE}-{version}"
-    with locked(f"interpreter-{version}"):
+    with locked("interpreters"):
         if not target.is_dir():
             if not apt.available():
                 raise LabError(f"this machine has no CPython {version}, and no apt-get to get it")

@@ -65,6 +65,11 @@ def test_the_suite_passes(wheel: Path, version: str) -> None:
     assert passed and int(passed[1]) >= LEAST, done.stdout
 
 
+def test_a_version_that_is_nowhere_is_told() -> None:
+    with pytest.raises(LabError, match=r"neither this machine nor Debian \w+ has CPython 3\.99"):
+        interpreters.find("3.99")
+
+
 # -- the wheel --
 
 
