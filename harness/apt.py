@@ -162,6 +162,16 @@ class PrivateApt:
             )
         return found[0]
 
+    def download_all(self, packages: list[str]) -> list[Path]:
+        """The .debs of packages and of all that they depend on, as on a machine without any."""
+        kept = self._directory / "cache" / "archives"
+        for old in kept.glob("*.deb"):
+            old.unlink()
+        how = ["--download-only", "--yes", "--no-install-recommends"]
+        if self._get(["install", *how, *packages], lambda _: None, timeout=1800) != 0:
+            raise LabError(f"apt-get could not download {', '.join(packages)}: {reason(self._log)}", log=self._log)
+        return sorted(kept.glob("*.deb"))
+
     @property
     def _env(self) -> dict[str, str]:
         return {"APT_CONFIG": str(self._settings)}

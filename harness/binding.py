@@ -1,0 +1,95 @@
+"""The Python binding of `userspace/python/`: its wheel, and environments that have it installed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from harness import logs, proc
+from harness.cache import REPO, cache_dir, locked, log_file, new_dir, work_dir
+from harness.errors import ToolError
+
+PROJECT = REPO / "userspace" / "python"
+SUITE = PROJECT / "tests"
+NOT_SOURCES = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", ".*_cache", "man")
+TIMEOUT = 900.0  # seconds for one build or installation
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+
+
+def wheel(name: str, *, headers: Path | None = None) -> Path:
+    """Builds the source distribution, and from that the wheel. headers: of the kernel whose calls it is to know.
+
+    Built anew when a source or the headers changed. ToolError has the first complaint of the compiler.
+    """
+    place, log = work_dir("binding", name), log_file(f"binding-{name}")
+    state = _digest(_sources(), str(headers), *([headers / "include" / "asm" / "unistd_64.h"] if headers else []))
+    with locked(f"binding-{name}"):
+        found = list(place.glob("*.whl"))
+        if found and (place / "state").is_file() and (place / "state").read_text() == state:
+            return found[0]
+        shutil.rmtree(place)
+        place.mkdir()
+        logs.fresh(log)
+        shutil.copytree(PROJECT, place / "source", ignore=NOT_SOURCES)  # setuptools writes beside the sources
+        make = f"from setuptools import build_meta; build_meta.build_sdist({str(place)!r})"
+        _logged([sys.executable, "-c", make], log, place / "source")
+        (sdist,) = place.glob("*.tar.gz")
+        env = {"AGENTMEM_KERNEL_HEADERS": str(headers) if headers else ""}
+        build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(place), str(sdist)]
+        _logged([*PIP, *build], log, place, env)
+        (made,) = place.glob("*.whl")
+        (place / "state").write_text(state)
+    return made
+
+
+def environment(wheel: Path, requirements: Path, python: Path = Path(sys.executable)) -> Path:
+    """The Python of a virtual environment with the wheel and the locked requirements.
+
+    The requirements are installed once, in an environment of the cache; the wheel, in one of its own, on top.
+    """
+    log = log_file("binding-environment")
+    version = proc.run([str(python), "-VV"]).stdout
+    base = cache_dir() / "binding" / _digest([requirements], str(python), version)
+    checks = ["--require-hashes", "--no-deps", "--only-binary", ":all:"]
+    with locked(f"binding-{base.name[:16]}"):
+        if not base.is_dir():
+            with new_dir(base) as aside:
+                _install(python, [*checks, "--target", str(aside), "-r", str(requirements)], log)
+    own = wheel.parent / f"venv-{base.name[:16]}"
+    with locked(f"binding-{wheel.parent.name}-venv"):
+        if not (own / "wheel").is_file() or (own / "wheel").read_text() != _digest([wheel]):
+            shutil.rmtree(own, ignore_errors=True)
+            proc.run([str(python), "-m", "venv", "--without-pip", str(own)])
+            (packages,) = own.glob("lib/python*/site-packages")
+            (packages / "requirements.pth").write_text(f"{base}\n")
+            _install(own / "bin" / "python", ["--no-deps", str(wheel)], log)
+            (own / "wheel").write_text(_digest([wheel]))
+    return own / "bin" / "python"
+
+
+def _install(python: Path, arguments: list[str], log: Path) -> None:
+    _logged([*PIP, "--python", str(python), "install", "--quiet", *arguments], log, REPO)
+
+
+def _logged(argv: list[str], log: Path, cwd: Path, env: dict[str, str] | None = None) -> None:
+    if proc.run_logged(argv, log, cwd=cwd, env=env, timeout=TIMEOUT) != 0:
+        text = log.read_text(errors="replace").splitlines()
+        said = [line.strip() for line in text if "error: " in line and "subprocess-exited" not in line]
+        raise ToolError(f"the Python binding: {said[0] if said else 'see the log'}", log=log, hint=f"less {log}")
+
+
+def _sources() -> list[Path]:
+    found = (Path(place) / name for place, _, names in os.walk(PROJECT, followlinks=True) for name in names)
+    return sorted(path for path in found if path.suffix not in (".pyc", ".3"))
+
+
+def _digest(paths: Iterable[Path], *words: str | Path) -> str:
+    total = hashlib.sha256()
+    for item in (*paths, *words):
+        total.update(item.read_bytes() if isinstance(item, Path) else item.encode())
+        total.update(b"\0")
+    return total.hexdigest()
