@@ -87,7 +87,14 @@ int agentmem_map(int fd, struct agentmem_view *view)
 {
 	const struct backend *b = backend();
 
-	return b ? b->map(fd, view) : -1;
+	return b ? b->map(fd, false, view) : -1;
+}
+
+int agentmem_map_private(int fd, struct agentmem_view *view)
+{
+	const struct backend *b = backend();
+
+	return b ? b->map(fd, true, view) : -1;
 }
 
 int agentmem_unmap(struct agentmem_view *view)

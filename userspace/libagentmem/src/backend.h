@@ -5,6 +5,7 @@
 
 #include <agentmem.h>
 #include <errno.h>
+#include <stdbool.h>
 
 /* As in the kernel's interface; kernel.c checks that they are the same. */
 #define FLAG_BASE		(1u << 1)
@@ -18,7 +19,7 @@ struct backend {
 		   struct agentmem_info *info);
 	int (*attach)(const uint8_t *digest);
 	int (*close)(int fd);
-	int (*map)(int fd, struct agentmem_view *view);
+	int (*map)(int fd, bool writable, struct agentmem_view *view); /* writable: copies of the view's own */
 	int (*unmap)(const struct agentmem_view *view);
 	int (*share)(int fd, int pidfd, unsigned int flags);
 	int (*mark)(int fd, const struct agentmem_mark *mark);
