@@ -111,6 +111,8 @@ test('a call with a promise lets the program go on', async () => {
 test('data of a promise may be changed or given away at once', async () => {
   const text = unique(1 << 20);
   const [changed, given] = [Buffer.from(text), new Uint8Array(Buffer.from(text))];
+  const busy = Buffer.alloc(16 << 20, 'all threads have something to do first');
+  const first = Array.from({ length: 4 }, () => allocAsync({ type: 'tool-result', data: busy }));
   const promises = [
     allocAsync({ type: 'tool-result', data: changed }),
     allocAsync({ type: 'tool-result', data: given }),
@@ -121,6 +123,7 @@ test('data of a promise may be changed or given away at once', async () => {
     assert.equal(smu.digest, sha256(text));
     assert.equal(smu.size, text.length);
   }
+  await Promise.all(first);
 });
 
 test('a base is a hint: the content is the same with it', () => {
