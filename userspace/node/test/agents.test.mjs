@@ -26,15 +26,14 @@ async function other(t, stdio = []) {
     child.stdin.end();
     if (child.exitCode === null) await once(child, 'exit');
   });
-  return {
-    pid: child.pid,
-    do: async (expression) => {
-      child.stdin.write(`${expression}\n`);
-      const { value, done } = await lines.next();
-      assert.ok(!done, 'the process ended');
-      return JSON.parse(value);
-    },
+  const evaluate = async (expression) => {
+    child.stdin.write(`${expression}\n`);
+    const { value, done } = await lines.next();
+    assert.ok(!done, 'the process ended');
+    return JSON.parse(value);
   };
+  await evaluate(`agentmem.agent({ name: 'other' })`); // with the kernel's backend it is its parent's agent until then
+  return { pid: child.pid, do: evaluate };
 }
 
 test('another process of the user finds the content by its digest, and holds it', async (t) => {
