@@ -156,11 +156,28 @@ export class Smu implements Disposable {
    * ERR_AGENTMEM_NO_EXTERNAL_BUFFERS where the runtime allows no such buffers (Electron).
    */
   readonly buffer: Buffer;
-  /** The content as a copy in JavaScript's own memory. */
-  copy(): Buffer;
-  /** The content as text, from UTF-8. */
-  toString(): string;
+  /** The content, or its bytes from start to before end, as a copy in JavaScript's own memory. */
+  copy(start?: number, end?: number): Buffer;
+  /** The same as text, from UTF-8. */
+  toString(start?: number, end?: number): string;
   /** Ends this hold. Closing again does nothing. */
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+/**
+ * A text that only grows, as the file of a session does, kept as an Smu: each state takes the place of the one before, and
+ * costs what it added.
+ */
+export class History implements Disposable {
+  /** smu: what there is already; the History closes it. type: of what it makes; by default 'conversation'. */
+  constructor(begin?: { smu?: Smu | null; type?: Type });
+  /** The newest state; null before there is any. */
+  readonly smu: Smu | null;
+  readonly size: number;
+  append(data: Data): Smu;
+  /** Takes up whole lines that a file has beyond what is kept; if it was written anew, all of its lines. */
+  follow(path: string): Smu | null;
   close(): void;
   [Symbol.dispose](): void;
 }

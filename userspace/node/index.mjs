@@ -3,5 +3,5 @@ import agentmem from './index.js';
 
 export default agentmem;
 export const {
-  Smu, adopt, agent, agents, alloc, allocAsync, append, appendAsync, attach, attachAsync, backend, mark, markAsync, share, stats,
+  History, Smu, adopt, agent, agents, alloc, allocAsync, append, appendAsync, attach, attachAsync, backend, mark, markAsync, share, stats,
 } = agentmem;

@@ -79,12 +79,12 @@ class Smu {
     return buffer;
   }
 
-  copy() {
-    return check(native.copy(handleOf(this, 'copy')), 'copy');
+  copy(start = 0, end = Infinity) {
+    return check(native.copy(handleOf(this, 'copy'), ...partOf(start, end)), 'copy');
   }
 
-  toString() {
-    return check(native.text(handleOf(this, 'toString')), 'toString');
+  toString(start = 0, end = Infinity) {
+    return check(native.text(handleOf(this, 'toString'), ...partOf(start, end)), 'toString');
   }
 
   close() {
@@ -101,6 +101,14 @@ class Smu {
   [inspect.custom]() {
     return `Smu { ${this.digest.slice(0, 12)}…${this.#closed ? ', closed' : ''} }`;
   }
+}
+
+/** The part of a content between two bytes; what is beyond its end is cut. */
+function partOf(start, end) {
+  const last = end === Infinity ? Number.MAX_SAFE_INTEGER : end;
+  for (const at of [start, last])
+    if (!Number.isSafeInteger(at) || at < 0) throw invalidValue(`start and end are numbers of bytes from 0; got ${String(at)}`);
+  return [start, last];
 }
 
 /** Numbers for put and append, in their order. */

@@ -45,6 +45,16 @@ test('every kind of bytes is taken, and its part of the memory only', () => {
   }
 });
 
+test('a part of it is copied, or read as text, cut to what is there', () => {
+  const smu = alloc({ type: 'tool-def', data: '0123456789' });
+  assert.equal(smu.copy(3).toString(), '3456789');
+  assert.equal(smu.copy(3, 5).toString(), '34');
+  assert.equal(smu.toString(8, 100), '89');
+  assert.equal(smu.copy(10).length + smu.copy(7, 2).length + smu.copy(99).length, 0);
+  for (const wrong of [-1, 1.5, '3', NaN]) assert.throws(() => smu.copy(wrong), RangeError);
+  assert.throws(() => smu.toString(0, -1), RangeError);
+});
+
 test('equal content is one object', () => {
   const data = unique(5000);
   const [one, two] = [alloc({ type: 'conversation', data }), alloc({ type: 'system-prompt', data })];

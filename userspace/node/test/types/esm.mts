@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Compiled only: what is right has to compile, what is wrong must not.
-import agentmem, { Smu, agent, alloc, allocAsync, append, attach, backend, mark, share, stats } from 'libagentmem-node';
+import agentmem, { History, Smu, agent, alloc, allocAsync, append, attach, backend, mark, share, stats } from 'libagentmem-node';
 import type { AgentStats, SmuStats, Type } from 'libagentmem-node';
 
 const smu: Smu = alloc({ type: 'tool-def', data: new Uint8Array(3), importance: 7 });
@@ -15,7 +15,9 @@ mark('self', { state: 'idle', name: 'x' });
 agent({ importance: 3 });
 share(append(smu, 'more'), process.pid, { revoke: true });
 attach(agentmem.attach(smu.digest).digest)[Symbol.dispose]();
-export const used = [kind, content, later, one.holders, all.name, which];
+const history = new History({ smu, type: 'conversation' });
+const state: Smu | null = history.follow('/dev/null');
+export const used = [state, smu.copy(1, 2), kind, content, later, one.holders, all.name, which];
 
 // @ts-expect-error: no such type
 alloc({ type: 'prompt', data: 'x' });
