@@ -66,6 +66,12 @@ def versions() -> dict[str, Path]:
     return {"node24": builder.program, **{name: modules / name / "bin" / "node" for name in names}}
 
 
+def agents() -> Path:
+    """Where the packages of real agents are: a node_modules."""
+    builder = node()
+    return pinned.npm_packages(HERE / "agents", "node-agents", builder.npm, builder.environment) / "node_modules"
+
+
 def source(name: str) -> Path:
     """A copy of the binding with its packages, not built: what is in the repository stays as it is."""
     builder, directory = node(), work_dir("userspace", f"node-{name}")

@@ -46,7 +46,7 @@ async function alone(file, body) {
       break;
     } catch (error) {
       if (error.code !== 'EEXIST') throw error;
-      if (Date.now() > deadline) fs.rmSync(lock, { force: true }); // its holder was killed
+      if (Date.now() > deadline) breakLock(lock);
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }
@@ -55,6 +55,12 @@ async function alone(file, body) {
   } finally {
     fs.rmSync(lock, { force: true });
   }
+}
+
+function breakLock(lock) {
+  const holder = Number(fs.readFileSync(lock, 'utf8'));
+  if (holder && fs.existsSync(`/proc/${holder}`)) throw new Error(`another hook of this session, process ${holder}, does not end`);
+  fs.rmSync(lock, { force: true });
 }
 
 /** What a session keeps: objects that are granted to Claude Code, known by their digests. */
@@ -134,7 +140,8 @@ function handle(input, file) {
 
 async function main() {
   const input = JSON.parse(fs.readFileSync(0, 'utf8'));
-  if (!/^[\w-]+$/.test(input.session_id)) throw new Error('the input has no session_id: this is a hook for Claude Code');
+  if (typeof input.session_id !== 'string' || !/^[\w-]+$/.test(input.session_id))
+    throw new Error('the input has no session_id: this is a hook for Claude Code');
   const file = join(place(), `${input.session_id}.json`);
   await alone(file, () => handle(input, file));
 }

@@ -8,9 +8,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { attach, stats } from '../index.mjs';
+import { stats } from '../index.mjs';
 import { SmuSessionStore, ToolResults } from '../lib/claude.mjs';
-import { descriptors, unique } from './tools.mjs';
+import { ENTRY, descriptors, program, unique } from './tools.mjs';
 
 const HOOK = fileURLToPath(new URL('../lib/claude-hook.js', import.meta.url));
 const KEY = { projectKey: 'project', sessionId: 'one' };
@@ -91,17 +91,24 @@ function claude(t) {
   return { transcript, hook, directory, env };
 }
 
-const held = (digest) => {
-  try {
-    attach(digest).close();
-    return true;
-  } catch (error) {
-    assert.equal(error.code, 'ENOENT');
-    return false;
-  }
-};
+/** Which of these objects are there, asked by another agent: this one would claim what it was granted. */
+async function held(...digests) {
+  const source = `
+    import { agent, attach } from '${ENTRY}';
+    agent({ name: 'looks' });
+    const is = (digest) => {
+      try {
+        attach(digest).close();
+        return true;
+      } catch (error) {
+        return error.code === 'ENOENT' ? false : error.code;
+      }
+    };
+    console.log(JSON.stringify(${JSON.stringify(digests)}.map(is)));`;
+  return JSON.parse((await program(source)).said);
+}
 
-test('the hook keeps transcript and results as long as the session, and tells what is being done', (t) => {
+test('the hook keeps transcript and results as long as the session, and tells what is being done', async (t) => {
   const { transcript, hook } = claude(t);
   const lines = [`${JSON.stringify(entry('a'))}\n`, `${JSON.stringify(entry('b'))}\n`];
   const response = { stdout: unique(3000) };
@@ -111,13 +118,14 @@ test('the hook keeps transcript and results as long as the session, and tells wh
   assert.equal(stats().state, 'active');
   writeFileSync(transcript, lines[0]);
   hook('PostToolUse', { tool_name: 'Bash', tool_use_id: 't', tool_response: response });
-  assert.ok(held(sha256(lines[0])) && held(sha256(JSON.stringify(response))));
+  const result = sha256(JSON.stringify(response));
+  assert.deepEqual(await held(sha256(lines[0]), result), [true, true]);
   appendFileSync(transcript, lines[1]);
   hook('Stop', {}, `'${process.execPath}' '${HOOK}'; exit $?`); // with a shell in between
   assert.equal(stats().state, 'idle');
-  assert.ok(held(sha256(lines.join(''))) && !held(sha256(lines[0])), 'the newest state alone');
+  assert.deepEqual(await held(sha256(lines.join('')), result, sha256(lines[0])), [true, true, false], 'the newest state alone');
   hook('SessionEnd');
-  assert.ok(!held(sha256(lines.join(''))) && !held(sha256(JSON.stringify(response))));
+  assert.deepEqual(await held(sha256(lines.join('')), result), [false, false]);
 });
 
 test('hooks that run side by side lose nothing; the oldest results make room', async (t) => {
@@ -133,18 +141,18 @@ test('hooks that run side by side lose nothing; the oldest results make room', a
     return `'${process.execPath}' '${HOOK}' <'${file}' &`;
   });
   hook('Stop', {}, `${inputs.join(' ')} wait`);
-  assert.ok(digests.every(held));
+  assert.deepEqual(await held(...digests), Array(6).fill(true));
   const state = join(directory, readdirSync(directory).find((name) => name.startsWith('agentmem-claude-')), 'abc-1.json');
   const kept = JSON.parse(readFileSync(state, 'utf8'));
-  assert.deepEqual(kept.results.toSorted?.() ?? [...kept.results].sort(), [...digests].sort());
+  assert.deepEqual([...kept.results].sort(), [...digests].sort());
   const filler = Array.from({ length: 95 }, () => 'ab'.repeat(32)); // of objects that are gone
   writeFileSync(state, JSON.stringify({ ...kept, results: [...kept.results, ...filler] }));
   hook('PostToolUse', { tool_response: { one: 'more' } });
   const now = JSON.parse(readFileSync(state, 'utf8')).results;
   assert.equal(now.length, 100);
-  assert.deepEqual(kept.results.map(held), [false, false, true, true, true, true]);
+  assert.deepEqual(await held(...kept.results), [false, false, true, true, true, true]);
   hook('SessionEnd');
-  assert.ok(!digests.some(held));
+  assert.deepEqual(await held(...digests), Array(6).fill(false));
 });
 
 test('input that is not a hook gets one line, and stops nothing', (t) => {

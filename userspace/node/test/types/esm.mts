@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Compiled only: what is right has to compile, what is wrong must not.
 import agentmem, { History, Smu, agent, alloc, allocAsync, append, attach, backend, mark, share, stats } from 'libagentmem-node';
+import { SmuSessionStore, ToolResults } from 'libagentmem-node/claude';
 import type { AgentStats, SmuStats, Type } from 'libagentmem-node';
 
 const smu: Smu = alloc({ type: 'tool-def', data: new Uint8Array(3), importance: 7 });
@@ -17,7 +18,10 @@ share(append(smu, 'more'), process.pid, { revoke: true });
 attach(agentmem.attach(smu.digest).digest)[Symbol.dispose]();
 const history = new History({ smu, type: 'conversation' });
 const state: Smu | null = history.follow('/dev/null');
-export const used = [state, smu.copy(1, 2), kind, content, later, one.holders, all.name, which];
+const store = new SmuSessionStore();
+const kept: Smu | null = store.smu({ projectKey: 'p', sessionId: 's' });
+const results: Smu | undefined = new ToolResults().get('toolu');
+export const used = [kept, results, state, smu.copy(1, 2), kind, content, later, one.holders, all.name, which];
 
 // @ts-expect-error: no such type
 alloc({ type: 'prompt', data: 'x' });
