@@ -1,4 +1,4 @@
-"""The binding's adapters with real agents, whose model is a script (Claude Agent SDK, Claude Code, pi); real sessions."""
+"""The adapters with real agents, whose model is a script (Claude Agent SDK, Claude Code, pi); and real sessions."""
 
 from __future__ import annotations
 
