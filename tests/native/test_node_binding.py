@@ -65,7 +65,7 @@ def test_suite_passes_on_each_line_of_node(built: Path, line: str, fallback: dic
     assert run(program, "--version", cwd=built).stdout.startswith(f"v{line[4:]}.")
     tests = sorted(built.glob("test/*.test.mjs"))
     done = run(program, "--expose-gc", "--test", "--test-reporter=tap", *tests, cwd=built, **fallback)
-    judged(done, 47)
+    judged(done, 59)
     left = sorted(path.name[:1] for path in (Path(fallback["XDG_RUNTIME_DIR"]) / "agentmem").glob("[rz]-*"))
     assert len(left) < 50, "objects of processes that have ended are still there"
 
@@ -150,6 +150,8 @@ def test_an_installed_package_works_without_a_compiler(
     done = run(node.versions()[line], "program.mjs", cwd=tmp_path, **fallback, PATH="/nonexistent")
     assert (done.stdout, done.returncode) == ("fallback installed\n", 0), done.stderr
     assert not (tmp_path / "node_modules" / "libagentmem-node" / "build").exists()
+    done = run(tmp_path / "node_modules" / ".bin" / "agentmem-claude-hook", cwd=tmp_path, **fallback)
+    assert (done.returncode, done.stderr[:22]) == (1, "agentmem-claude-hook: ")
 
 
 def test_an_installed_package_can_be_built_from_source(package: Path, tmp_path: Path, fallback: dict[str, str]) -> None:
