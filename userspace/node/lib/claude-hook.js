@@ -14,14 +14,14 @@ const { History, agent, alloc, attach, mark, share } = require('../index.js');
 
 const GRANTS = 100; // kept at once; an agent may have 128 that nobody claimed
 const PATIENCE = 5000; // ms for another hook of the session to end
-const SHELLS = ['sh', 'dash', 'bash', 'zsh'];
+const BETWEEN = /^(sh|dash|bash|zsh|npm exec.*)$/; // shells, and npx
 
-/** The process that the hook is for: who started the shell that started it. */
+/** The process that the hook is for: who had a shell start it. */
 function claudeCode() {
   for (let pid = process.ppid; ; ) {
     const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8');
     const [, name, rest] = /^\d+ \((.*)\) (.*)$/s.exec(stat);
-    if (!SHELLS.includes(name)) return pid;
+    if (!BETWEEN.test(name)) return pid;
     pid = Number(rest.split(' ')[1]);
   }
 }

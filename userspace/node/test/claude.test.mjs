@@ -121,7 +121,7 @@ test('the hook keeps transcript and results as long as the session, and tells wh
   const result = sha256(JSON.stringify(response));
   assert.deepEqual(await held(sha256(lines[0]), result), [true, true]);
   appendFileSync(transcript, lines[1]);
-  hook('Stop', {}, `'${process.execPath}' '${HOOK}'; exit $?`); // with a shell in between
+  hook('Stop', {}, `bash -c "'${process.execPath}' '${HOOK}'; exit $?"; exit $?`); // with shells in between
   assert.equal(stats().state, 'idle');
   assert.deepEqual(await held(sha256(lines.join('')), result, sha256(lines[0])), [true, true, false], 'the newest state alone');
   hook('SessionEnd');
