@@ -42,6 +42,14 @@ def log_file(name: str) -> Path:
     return work_dir("logs") / f"{name}.log"
 
 
+def digest(*parts: bytes) -> str:
+    """One name for several contents."""
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(hashlib.sha256(part).digest())
+    return whole.hexdigest()
+
+
 def sha256_file(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -8,7 +8,6 @@ alone are left out: Debian's npm would bring some 300 packages for four of them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -19,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import pinned
 from harness.agents import plan
-from harness.cache import cache_dir, locked, new_dir, new_file
+from harness.cache import cache_dir, digest, new_file
 from harness.errors import LabError
 from harness.mcp import list_tools
 from harness.proc import run
@@ -56,27 +56,17 @@ def load(tree: Path, agents: int, update: Update = lambda _: None) -> Source:
     jobs = _jobs(tree, agents * PER_AGENT)
     _make(tree, packages, [job for job in jobs if not _place(job).is_file()], update)
     sessions = tuple(_session(job, tools) for job in jobs)
-    digest = _digest(*(text for s in sessions for text in (s.system_prompt, *s.tools, s.conversation)))
+    whole = digest(*(text for s in sessions for text in (s.system_prompt, *s.tools, s.conversation)))
     pins = dict(re.findall(r"^(mini-swe-agent|mcp-server-\w+)==(\S+)", REQUIREMENTS.read_text(), re.MULTILINE))
     name = ", ".join(f"{package} {version}" for package, version in pins.items())
-    return Source("made here", name, digest, sessions)
+    return Source("made here", name, whole, sessions)
 
 
 # -- the packages --
 
 
 def _packages(update: Update) -> Path:
-    """The directory with the pinned packages: installed once for each set of pins and version of Python."""
-    version = ".".join(map(str, sys.version_info[:2]))
-    target = cache_dir() / "agents" / _digest(REQUIREMENTS.read_bytes(), version.encode())
-    with locked("agents"):
-        if not target.is_dir():
-            update("installing the pinned agent packages")
-            with new_dir(target) as aside:
-                pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-                checks = ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
-                run([*pip, *checks, "--target", str(aside), "-r", str(REQUIREMENTS)], timeout=1800)
-    return target
+    return pinned.packages(REQUIREMENTS, "agents", update)
 
 
 def _python(module: Sequence[str]) -> list[str]:
@@ -113,14 +103,14 @@ def _tools(packages: Path, update: Update) -> tuple[bytes, ...]:
 def _jobs(tree: Path, count: int) -> list[Job]:
     release = run(["git", "-C", str(tree), "show", "HEAD:Makefile"]).stdout.split("EXTRAVERSION")[0]
     parts = {part: run(["git", "-C", str(tree), "rev-parse", f"HEAD:{part}"]).stdout for part in plan.PARTS}
-    common = _digest(
+    common = digest(
         REQUIREMENTS.read_bytes(), PROGRAM.read_bytes(), Path(plan.__file__).read_bytes(), release.encode()
     )
     jobs = []
     for number in range(count):
         seed, index = divmod(number, len(plan.PARTS))
         part = plan.PARTS[index]
-        jobs.append(Job(number, part, seed, _digest(common.encode(), f"{part} {parts[part]} {seed}".encode())))
+        jobs.append(Job(number, part, seed, digest(common.encode(), f"{part} {parts[part]} {seed}".encode())))
     return jobs
 
 
@@ -154,10 +144,3 @@ def _session(job: Job, tools: tuple[bytes, ...]) -> Session:
     own = tuple(map(compact, made["tools"]))
     name = f"{job.part}#{job.seed}"
     return Session(name, made["system_prompt"].encode(), (*own, *tools), compact(made["messages"]))
-
-
-def _digest(*parts: bytes) -> str:
-    whole = hashlib.sha256()
-    for part in parts:
-        whole.update(hashlib.sha256(part).digest())
-    return whole.hexdigest()

@@ -253,6 +253,17 @@ int agentmem_map(int fd, struct agentmem_view *view);
  */
 int agentmem_map_at(int fd, void *address, struct agentmem_view *view);
 
+/**
+ * agentmem_map_private - map an object's content so that it may be written to
+ * @fd, @view: as for agentmem_map(); view->data may be cast to a pointer to what is not const
+ *
+ * For what cannot keep others from writing, as the buffers of many languages. The pages are the same ones as everybody's until
+ * somebody writes: that goes to copies which this view alone has. The object, and all other views, stay as they are.
+ *
+ * Errors: as agentmem_map().
+ */
+int agentmem_map_private(int fd, struct agentmem_view *view);
+
 /** agentmem_unmap - end a view; @view is empty (NULL, 0) afterwards, and an empty one may be given. Errors: EINVAL. */
 int agentmem_unmap(struct agentmem_view *view);
 

@@ -88,7 +88,7 @@ int agentmem_map(int fd, struct agentmem_view *view)
 {
 	const struct backend *b = backend();
 
-	return b ? b->map(fd, NULL, view) : -1;
+	return b ? b->map(fd, NULL, false, view) : -1;
 }
 
 int agentmem_map_at(int fd, void *address, struct agentmem_view *view)
@@ -97,7 +97,14 @@ int agentmem_map_at(int fd, void *address, struct agentmem_view *view)
 
 	if (!address || (uintptr_t)address % (uintptr_t)sysconf(_SC_PAGESIZE))
 		return fail(EINVAL);
-	return b ? b->map(fd, address, view) : -1;
+	return b ? b->map(fd, address, false, view) : -1;
+}
+
+int agentmem_map_private(int fd, struct agentmem_view *view)
+{
+	const struct backend *b = backend();
+
+	return b ? b->map(fd, NULL, true, view) : -1;
 }
 
 int agentmem_unmap(struct agentmem_view *view)

@@ -5,6 +5,7 @@
 
 #include <agentmem.h>
 #include <errno.h>
+#include <stdbool.h>
 
 /* As in the kernel's interface; kernel.c checks that they are the same. */
 #define FLAG_BASE		(1u << 1)
@@ -18,7 +19,8 @@ struct backend {
 		   struct agentmem_info *info);
 	int (*attach)(const uint8_t *digest);
 	int (*close)(int fd);
-	int (*map)(int fd, void *address, struct agentmem_view *view); /* address: NULL for any */
+	/* address: NULL for any; writable: copies of the view's own */
+	int (*map)(int fd, void *address, bool writable, struct agentmem_view *view);
 	int (*unmap)(const struct agentmem_view *view);
 	int (*share)(int fd, int pidfd, unsigned int flags);
 	int (*mark)(int fd, const struct agentmem_mark *mark);

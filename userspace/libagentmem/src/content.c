@@ -37,26 +37,27 @@ static int load_base(int dir, const struct object *object, struct object *base)
 }
 
 /* Puts an object's own pages up to `end` where its content is to be. */
-static int map_own(int dir, const struct object *object, uint64_t end, char *content)
+static int map_own(int dir, const struct object *object, uint64_t end, bool writable, char *content)
 {
+	int protection = PROT_READ | (writable ? PROT_WRITE : 0), shared = writable ? MAP_PRIVATE : MAP_SHARED;
 	int fd = am_object_plain(dir, object);
 	void *at = content + object->start, *mapped;
 
 	if (fd < 0)
 		return -1;
-	mapped = mmap(at, end - object->start, PROT_READ, MAP_SHARED | MAP_FIXED, fd, (off_t)0);
+	mapped = mmap(at, end - object->start, protection, shared | MAP_FIXED, fd, (off_t)0);
 	close(fd);
 	return mapped == at ? 0 : -1;
 }
 
-static int map_chain(int dir, const struct object *object, char *content)
+static int map_chain(int dir, const struct object *object, bool writable, char *content)
 {
 	struct object at = *object, base;
 	uint64_t end = at.length;
 
 	for (;;) {
 		if (at.start < end) {
-			if (map_own(dir, &at, end, content) < 0)
+			if (map_own(dir, &at, end, writable, content) < 0)
 				return -1;
 			end = at.start;
 		}
@@ -69,7 +70,7 @@ static int map_chain(int dir, const struct object *object, char *content)
 }
 
 /* The page before the content is the record's. Its mapping keeps the open file, and so the lock that keeps the object. */
-int am_object_map(int dir, const struct object *object, int record, struct agentmem_view *view)
+int am_object_map(int dir, const struct object *object, int record, bool writable, struct agentmem_view *view)
 {
 	size_t page = page_size(), size = page + whole_pages(object->length);
 	char *room = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -77,7 +78,7 @@ int am_object_map(int dir, const struct object *object, int record, struct agent
 	if (room == MAP_FAILED)
 		return -1;
 	if ((record < 0 || mmap(room, page, PROT_READ, MAP_SHARED | MAP_FIXED, record, 0) == room) &&
-	    map_chain(dir, object, room + page) == 0) {
+	    map_chain(dir, object, writable, room + page) == 0) {
 		*view = (struct agentmem_view){room + page, object->length};
 		return 0;
 	}
@@ -92,7 +93,7 @@ int am_object_map_at(int dir, const struct object *object, int record, void *add
 	if (object->start)
 		return fail(EOPNOTSUPP);
 	if (mmap(before, page_size(), PROT_READ, MAP_SHARED | MAP_FIXED, record, 0) != before ||
-	    map_own(dir, object, object->length, address) < 0)
+	    map_own(dir, object, object->length, false, address) < 0)
 		return -1;
 	*view = (struct agentmem_view){address, object->length};
 	return 0;
@@ -131,7 +132,7 @@ static int unpack(int dir, const struct object *object, int packed)
 	char name[NAME_SIZE];
 	int plain, lock;
 
-	if (object->depth && (load_base(dir, object, &base) < 0 || am_object_map(dir, &base, -1, &prefix) < 0))
+	if (object->depth && (load_base(dir, object, &base) < 0 || am_object_map(dir, &base, -1, false, &prefix) < 0))
 		return -1;
 	plain = am_unpack_file(dir, packed, object->length - object->start, &prefix);
 	if (plain >= 0) {

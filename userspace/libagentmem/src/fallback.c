@@ -21,7 +21,7 @@ static int verify(int dir, int fd, const uint8_t *digest)
 	bool good = false;
 
 	if (am_object_read(fd, &object) == 0 && !memcmp(object.digest, digest, sizeof(object.digest))) {
-		if (am_object_map(dir, &object, -1, &view) == 0) {
+		if (am_object_map(dir, &object, -1, false, &view) == 0) {
 			good = am_object_intact(&object, &view);
 			am_object_unmap(&view);
 		} else if (errno != EIO) {
@@ -93,7 +93,7 @@ static int fallback_close(int fd)
 
 /* -- reading ------------------------------------------------------------------ */
 
-static int fallback_map(int fd, void *address, struct agentmem_view *view)
+static int fallback_map(int fd, void *address, bool writable, struct agentmem_view *view)
 {
 	int dir = am_store_open(), result;
 	char name[NAME_SIZE];
@@ -105,7 +105,7 @@ static int fallback_map(int fd, void *address, struct agentmem_view *view)
 	result = am_object_given(dir, fd, &object);
 	if (result == 0) {
 		plain = faccessat(dir, am_object_name(name, 'r', object.digest), F_OK, 0) == 0;
-		result = address ? am_object_map_at(dir, &object, fd, address, view) : am_object_map(dir, &object, fd, view);
+		result = address ? am_object_map_at(dir, &object, fd, address, view) : am_object_map(dir, &object, fd, writable, view);
 		if (result == 0) {
 			am_count(plain ? FAULT_RESIDENT : FAULT_STORED, 1);
 			am_object_touch(dir, &object);

@@ -131,7 +131,7 @@ static int kernel_attach(const uint8_t *digest)
 	return alloc(0, NULL, 0, &attr);
 }
 
-static int kernel_map(int fd, void *address, struct agentmem_view *view)
+static int kernel_map(int fd, void *address, bool writable, struct agentmem_view *view)
 {
 	struct statfs fs;
 	struct stat st;
@@ -141,7 +141,8 @@ static int kernel_map(int fd, void *address, struct agentmem_view *view)
 		return -1;
 	if (fs.f_type != AGENT_MEM_MAGIC)
 		return fail(EBADFD);
-	data = mmap(address, (size_t)st.st_size, PROT_READ, MAP_SHARED | (address ? MAP_FIXED : 0), fd, 0);
+	data = mmap(address, (size_t)st.st_size, PROT_READ | (writable ? PROT_WRITE : 0),
+		    (writable ? MAP_PRIVATE : MAP_SHARED) | (address ? MAP_FIXED : 0), fd, 0);
 	if (data == MAP_FAILED)
 		return -1;
 	*view = (struct agentmem_view){data, (size_t)st.st_size};

@@ -50,7 +50,7 @@ static int pack(int dir, const struct object *object, int level)
 	if (plain < 0)
 		return -1;
 	if (!object->depth || (am_object_load(dir, am_object_name(name, 'b', object->digest), &base) == 0 &&
-			       am_object_map(dir, &base, -1, &prefix) == 0))
+			       am_object_map(dir, &base, -1, false, &prefix) == 0))
 		packed = am_pack_file(dir, plain, object->length - object->start, &prefix, level);
 	am_store_close(plain);
 	if (prefix.data)

@@ -57,9 +57,12 @@ int am_object_update(int dir, const struct object *object);
 /* Says that it is being accessed. */
 void am_object_touch(int dir, const struct object *object);
 
-/* Maps the whole content, read-only. `record`: a descriptor of the record, that the view keeps open; or -1. EIO; ENOMEM. */
-int am_object_map(int dir, const struct object *object, int record, struct agentmem_view *view);
-/* The same at this place and in the page before it, all or nothing. EOPNOTSUPP: the content is in several files. */
+/*
+ * Maps the whole content. `record`: a descriptor of the record, that the view keeps open; or -1. writable: what is written goes
+ * to copies that are the view's own; else read-only. EIO; ENOMEM.
+ */
+int am_object_map(int dir, const struct object *object, int record, bool writable, struct agentmem_view *view);
+/* The same at this place and in the page before it, read-only, all or nothing. EOPNOTSUPP: the content is in several files. */
 int am_object_map_at(int dir, const struct object *object, int record, void *address, struct agentmem_view *view);
 int am_object_unmap(const struct agentmem_view *view);
 

@@ -45,7 +45,7 @@ static int write_base(int dir, int fd, const struct object *base, uint64_t start
 	int plain, result = 0;
 
 	if (!start) {
-		if (am_object_map(dir, base, -1, &view) < 0)
+		if (am_object_map(dir, base, -1, false, &view) < 0)
 			return -1;
 		result = am_store_write(dir, fd, view.data, view.size);
 		am_object_unmap(&view);

@@ -137,6 +137,26 @@ TEST(nobody_can_write)
 	free(text);
 }
 
+TEST(what_is_written_to_a_private_view_is_its_own)
+{
+	char *text = unique(LARGE), *mine;
+	struct agentmem_view view, other;
+	int head = put(text, LARGE / 2), fd = agentmem_append(head, AGENTMEM_CONVERSATION, text + LARGE / 2, LARGE - LARGE / 2, NULL,
+							      NULL);
+
+	CHECK(fd >= 0 && agentmem_map_private(fd, &view) == 0 && agentmem_map_private(fd, &other) == 0);
+	CHECK(smaps(&view, "Private_Dirty") == 0);
+	mine = (char *)view.data;
+	CHECK(view.size == LARGE && !memcmp(mine, text, LARGE));
+	mine[0] = mine[LARGE / 2] = mine[LARGE - 1] = '\1';
+	CHECK(view.size == LARGE && mine[0] == '\1' && mine[LARGE - 1] == '\1');
+	CHECK(!memcmp(other.data, text, LARGE) && holds(fd, text, LARGE) && holds(head, text, LARGE / 2));
+	CHECK(agentmem_unmap(&view) == 0 && agentmem_unmap(&other) == 0);
+	CHECK(agentmem_map_private(fd, &view) == 0 && !memcmp(view.data, text, LARGE));
+	CHECK(agentmem_unmap(&view) == 0);
+	free(text);
+}
+
 /* -- appending ---------------------------------------------------------------------- */
 
 TEST(appended_content_is_as_if_it_were_put_whole)

@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: MIT
+import claude from './claude.js';
+
+export const { SmuSessionStore, ToolResults } = claude;
