@@ -23,7 +23,7 @@ from harness.progress import say
 from harness.pytest_lab import visible
 from harness.verbs import calls as verb
 
-COUNT = 100_000
+COUNT = 50_000
 LONG = 1_000_000  # half an hour and more on a kernel with all checkers
 
 
@@ -39,10 +39,10 @@ def guest(kernel: Kernel, pytestconfig: pytest.Config) -> Iterator[Guest]:
 
 
 @pytest.fixture(scope="module")
-def seed(pytestconfig: pytest.Config, record_testsuite_property: Callable[[str, object], None]) -> str:
+def seed(pytestconfig: pytest.Config, session_property: Callable[[str, object], None]) -> str:
     """Another one every time, told at once: a guest that hangs must not take it along."""
     made = secrets.token_hex(4)
-    record_testsuite_property("calls.seed", made)
+    session_property("calls.seed", made)
     with visible(pytestconfig):
         say(f"random calls: harness calls --seed {made}")
     return made
