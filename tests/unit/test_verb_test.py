@@ -47,12 +47,15 @@ def command(place: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "harness", "test", "--out", str(place / "out"), *arguments]
 
 
+def outside() -> dict[str, str]:
+    """An environment without what this very session was started with."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+
+
 def invoke(place: Path, *arguments: str) -> Ended:
-    # As in CI: no terminal. Not what this very session was started with.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     argv = command(place, *arguments)
     done = subprocess.run(
-        argv, capture_output=True, text=True, cwd=REPO, env=env, timeout=120, stdin=subprocess.DEVNULL
+        argv, capture_output=True, text=True, cwd=REPO, env=outside(), timeout=120, stdin=subprocess.DEVNULL
     )
     return Ended(done.returncode, done.stdout, done.stderr, place / "out" / "junit.xml")
 
@@ -228,7 +231,9 @@ def pytest_runtest_logfinish():
 """
     (tmp_path / "conftest.py").write_text(told)
     (tmp_path / "test_one.py").write_text(GOOD + waits)
-    process = subprocess.Popen(command(tmp_path, "--jobs", jobs, str(tmp_path)), cwd=REPO, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command(tmp_path, "--jobs", jobs, str(tmp_path)), cwd=REPO, env=outside(), stdout=subprocess.DEVNULL
+    )
     assert appears(tmp_path / "waiting") and appears(tmp_path / "told")
     process.send_signal(sig)
     assert process.wait(30) == (130 if sig == signal.SIGINT else -signal.SIGTERM)
@@ -351,8 +356,8 @@ def suite(request):
     meet(request.param, {"lab": "debug", "debug": "lab"}[request.param])
     SEEN.clear()
     return request.param
-@pytest.mark.parametrize("suite", ["lab", "debug"], indirect=True, scope="session")
 @pytest.mark.parametrize("case", range(5))
+@pytest.mark.parametrize("suite", ["lab", "debug"], indirect=True, scope="session")
 def test_case(suite, case):
     SEEN.append(case)
     assert SEEN == list(range(case + 1))
