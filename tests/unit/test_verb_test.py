@@ -318,10 +318,11 @@ def test_a_worker_tells_whose_fault_it_is(tmp_path: Path, content: str, code: in
     [
         ({"conftest": "import os\ndef pytest_runtest_setup(item): os._exit(0)\n"}, 4),
         ({"conftest": "def pytest_collection_modifyitems(items): 1 / 0\n"}, 4),
+        ({"conftest": "def pytest_runtest_protocol(item): return True\n"}, 4),
         ({"test_broken": "import no_such_module\n"}, 4),
         ({"test_broken": "from harness.errors import ApplyError\nraise ApplyError('0003 does not apply')\n"}, 3),
     ],
-    ids=["worker-dies", "listing-breaks", "does-not-load", "does-not-apply"],
+    ids=["worker-dies", "listing-breaks", "test-is-lost", "does-not-load", "does-not-apply"],
 )
 def test_what_breaks_a_worker_is_no_success(tmp_path: Path, files: dict[str, str], code: int) -> None:
     ended = harness_test(tmp_path, "--jobs", "2", test_one=GOOD, **files)
