@@ -84,8 +84,8 @@ class Controller:
     def pytest_keyboard_interrupt(self) -> None:
         """The workers are interrupted, too, so that they tear down; where all of the group is ours (`harness test`)."""
         if os.getpgrp() == os.getpid():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            os.killpg(0, signal.SIGINT)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            os.killpg(0, signal.SIGTERM)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

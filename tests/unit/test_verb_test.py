@@ -52,6 +52,11 @@ def outside() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
 
 
+def hears_ctrl_c() -> None:
+    """Also where this very session was started in the background of a shell."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def invoke(place: Path, *arguments: str) -> Ended:
     argv = command(place, *arguments)
     done = subprocess.run(
@@ -232,7 +237,11 @@ def pytest_runtest_logfinish():
     (tmp_path / "conftest.py").write_text(told)
     (tmp_path / "test_one.py").write_text(GOOD + waits)
     process = subprocess.Popen(
-        command(tmp_path, "--jobs", jobs, str(tmp_path)), cwd=REPO, env=outside(), stdout=subprocess.DEVNULL
+        command(tmp_path, "--jobs", jobs, str(tmp_path)),
+        cwd=REPO,
+        env=outside(),
+        stdout=subprocess.DEVNULL,
+        preexec_fn=hears_ctrl_c,
     )
     assert appears(tmp_path / "waiting") and appears(tmp_path / "told")
     process.send_signal(sig)
