@@ -23,7 +23,7 @@ from harness.progress import say
 from harness.pytest_lab import visible
 from harness.verbs import calls as verb
 
-COUNT = 50_000
+COUNT = 100_000
 LONG = 1_000_000  # half an hour and more on a kernel with all checkers
 
 
