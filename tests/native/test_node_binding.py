@@ -19,6 +19,8 @@ import { alloc, backend } from 'libagentmem-node';
 const smu = alloc({ type: 'tool-def', data: 'installed' });
 console.log(backend(), smu.buffer.toString());
 """
+# The oldest and the newest, and with --all those between.
+LINES = ("node20", *(pytest.param(line, marks=pytest.mark.long) for line in ("node22", "node24")), "node26")
 REFUSES = """
 #include <node_api.h>
 
@@ -59,7 +61,7 @@ def judged(done: subprocess.CompletedProcess[str], least: int) -> None:
     assert counts["fail"] == 0 and counts["pass"] >= least and counts["skipped"] <= 1
 
 
-@pytest.mark.parametrize("line", ["node20", "node22", "node24", "node26"])
+@pytest.mark.parametrize("line", LINES)
 def test_suite_passes_on_each_line_of_node(built: Path, line: str, fallback: dict[str, str]) -> None:
     """One binary for all of them. It is the suite that runs on the kernel's backend, too."""
     program = node.versions()[line]
