@@ -23,12 +23,20 @@ def source() -> Path:
     return tree.apply(own_work="keep").tree
 
 
-def test_each_lost_option_is_named_with_its_unmet_dependency(source: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all: each configures anew, with the same program."""
+    return tmp_path_factory.mktemp("out")
+
+
+def make_in(out: Path, plan: kbuild.Plan) -> list[str]:
+    return [word if not word.startswith("O=") else f"O={out}" for word in kbuild.make_command(plan)]
+
+
+def test_each_lost_option_is_named_with_its_unmet_dependency(source: Path, out: Path, tmp_path: Path) -> None:
     flavour = kbuild.flavours()["lab"]
     plan = kbuild.Plan(flavour, source, (), "", tmp_path / "log")
-    out = tmp_path / "out"
-    out.mkdir()
-    make = [word if not word.startswith("O=") else f"O={out}" for word in kbuild.make_command(plan)]
+    make = make_in(out, plan)
     requests = [*kconfig.read(["base"]), *kconfig.parse(ASKED, "wish.config")]
     with pytest.raises(ConfigError) as caught:
         kconfig.configure(make, out, requests, plan.log, kbuild.environment(plan))
@@ -46,10 +54,10 @@ HERE = [name for name, one in kbuild.flavours().items() if not one.cross]  # the
 
 
 @pytest.mark.parametrize("name", HERE)
-def test_every_flavour_configures_and_all_its_options_survive(name: str, source: Path, tmp_path: Path) -> None:
+def test_every_flavour_configures_and_all_its_options_survive(
+    name: str, source: Path, out: Path, tmp_path: Path
+) -> None:
     plan = kbuild.plan(source, kbuild.flavours()[name], tmp_path / "log")
-    out = tmp_path / "out"
-    out.mkdir()
-    make = [word if not word.startswith("O=") else f"O={out}" for word in kbuild.make_command(plan)]
-    config = kconfig.configure(make, out, plan.requests, plan.log, kbuild.environment(plan))
+    (out / ".config").unlink(missing_ok=True)
+    config = kconfig.configure(make_in(out, plan), out, plan.requests, plan.log, kbuild.environment(plan))
     assert not kconfig.lost(plan.requests, config.read_text())
