@@ -217,7 +217,7 @@ class _Reader:
                 raise ValueError("something follows the end")
             self._readers[event["event"]](event)
         out = self._out
-        if not self._done or code not in (EXIT_WHOLE, EXIT_DIFFERS):
+        if not self._done or not out.agents or not out.limited or code not in (EXIT_WHOLE, EXIT_DIFFERS):
             raise ValueError(f"it broke off, exit code {code}")
         if (code == EXIT_DIFFERS) != (out.differ > 0):
             raise ValueError(f"exit code {code} with {out.differ} differences")

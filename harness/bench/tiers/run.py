@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,8 +46,15 @@ def outcomes(built: Kernel, setting: Setting, update: Update = lambda _: None) -
     disks = [setting.material.disk(part) for part in PARTS]
     files = {contest.PROGRAM: contest.build(built)}
     update(f"boot, {setting.memory_mb} MB")
-    machine = {"topology": setting.topology, "memory_mb": setting.memory_mb}
-    with Guest.start(built, **machine, cpus=1, counted=True, files=files, disks=disks) as guest:
+    with Guest.start(
+        built,
+        topology=setting.topology,
+        memory_mb=setting.memory_mb,
+        cpus=1,
+        files=files,
+        counted=True,
+        disks=disks,
+    ) as guest:
         with tempfile.TemporaryDirectory(dir=work_dir("run")) as scratch:
             setting.fleet.write(Path(scratch) / "table")
             guest.push(Path(scratch) / "table", contest.TABLE)
@@ -66,9 +72,7 @@ def _one(guest: Guest, setting: Setting, one: Contestant, update: Update) -> Out
         update(f"{one}: turn {turns} of {plan.turns}" if turns else f"{one}: agents take up their texts")
 
     update(f"{one}: begins")
-    done = guest.stream(
-        contest.command(one, plan), hear, lambda _: None, timeout=plan.seconds * SLOW + 900
-    )
+    done = guest.stream(contest.command(one, plan), hear, lambda _: None, timeout=plan.seconds * SLOW + 900)
     guest.check()  # a splat tells more than a call that failed after it
     outcome = contest.read(one, plan, bytes(said), done.code, guest.console)
     if one.own:
@@ -87,7 +91,3 @@ def _moves(guest: Guest, outcome: Outcome) -> moves.Moves:
 def limit(share: float, fleet: Fleet) -> int:
     """Whole pages: the part of what the fleet takes as plain copies that it may have."""
     return round(fleet.logical_bytes * share) // 4096 * 4096
-
-
-def named(outcomes: Sequence[Outcome]) -> dict[str, Outcome]:
-    return {outcome.contestant.value: outcome for outcome in outcomes}

@@ -68,8 +68,8 @@ def stalls(outcome: Outcome) -> Stalls:
 
 
 def tiers(contestant: Contestant, sample: Sample) -> dict[str, int]:
-    """Bytes that each tier has of the fleet. compressed: in the store. archive: of what the store has moved there, what is
-    in memory still. swap: what zram takes; of copies it is the only compressed form."""
+    """Bytes that each tier has of the fleet. compressed: in the store. archive: of what the store has moved there, what
+    is in memory still. swap: what zram takes; of copies it is the only compressed form."""
     return {
         "top": sample.anon0 + sample.resident_top,
         "lower": sample.anon1 + sample.resident_lower,

@@ -155,17 +155,24 @@ static void step(struct self *self, uint32_t turn, struct answer *answer)
 		board->step[slot] = done;
 }
 
+static void pause_ms(uint32_t ms)
+{
+	const struct timespec pause = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
+
+	nanosleep(&pause, NULL);
+}
+
 static void work(struct self *self, const struct order *order, struct answer *answer)
 {
-	const struct timespec think = { .tv_sec = order->think_ms / 1000,
-					.tv_nsec = order->think_ms % 1000 * 1000000L };
-	const char *failed = self->fleet->contestant->own ? mark_state(AGENT_STATE_ACTIVE) : NULL;
+	const char *failed;
 
+	pause_ms(order->after_ms);
+	failed = self->fleet->contestant->own ? mark_state(AGENT_STATE_ACTIVE) : NULL;
 	if (failed)
 		fault(answer, failed, errno, 0, 0);
 	while (!*answer->what && now_ms() < order->until_ms) {
 		step(self, order->turn, answer);
-		nanosleep(&think, NULL);
+		pause_ms(order->think_ms);
 	}
 }
 

@@ -225,7 +225,7 @@ static void take_turn(void)
 	static uint32_t printed;
 	uint64_t begin = now_ms();
 	long long stalled = 0;
-	uint32_t answers = 0;
+	uint32_t answers = 0, nth = 0;
 
 	for (uint32_t i = 0; i < c.agents; i++) {
 		bool before = c.working[i];
@@ -234,6 +234,7 @@ static void take_turn(void)
 		if (c.working[i]) {
 			stalled -= group_stalled_us(i);
 			order(i, (struct order){ .what = ORDER_WORK, .turn = c.turn, .think_ms = (uint32_t)c.think_ms,
+						 .after_ms = (uint32_t)(c.think_ms * nth++ / c.together),
 						 .until_ms = begin + c.turn_ms });
 		} else if (before ? c.turn > 0 : c.turn == 1) {
 			order(i, (struct order){ .what = ORDER_REST, .state = rests_as(i, c.turn) });

@@ -28,6 +28,7 @@ struct order {
 	uint32_t state;	   /* enum agent_state, of ORDER_REST */
 	uint32_t turn;	   /* of ORDER_WORK */
 	uint32_t think_ms; /* between two steps */
+	uint32_t after_ms; /* before the first one: agents do not begin all at once */
 	uint64_t until_ms; /* of now_ms() */
 };
 
