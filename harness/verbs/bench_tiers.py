@@ -27,7 +27,7 @@ from harness.sessions import Source
 TOPOLOGY = run.TOPOLOGY
 LIMIT = 0.3  # of what plain copies take
 QUICK = Size(10, 0.002)
-TURNS, QUICK_TURNS = 8, 3
+TURNS, QUICK_TURNS = 6, 3
 STEP_MS = 10_000  # between two steps of an agent at scale 1; time is scaled as the texts are
 LEAST_STEP_MS = 20
 MADE_HERE = 8  # agents' worth of conversations, where no corpus is given

@@ -43,7 +43,7 @@ def output(*late: dict[str, Any], differ: int = 0) -> list[dict[str, Any]]:
         sample(100, 0, resident_top=60 * MB),
         *(step(0, 2000, agent=agent) for agent in range(2)),
         *turn(0),
-        {"event": "limit", "ms": BEGIN + 3000, "bytes": 30 * MB, "took_ms": 5},
+        {"event": "limit", "ms": BEGIN + 3000, "bytes": 30 * MB},
         sample(3100, 1, anon0=MB, resident_top=20 * MB, resident_lower=5 * MB, stored_bytes=9 * MB, evict_pressure=4),
         step(1, 2000),
         step(1, 30_002_000),
@@ -152,7 +152,8 @@ def test_a_stall_is_what_reading_takes_longer_than_without_a_limit() -> None:
     assert seen.share == pytest.approx(0.030 / 12)
     assert seen.reading == pytest.approx(0.030006 / 12)
     assert seen.pressure == pytest.approx(0.012 / 12)
-    assert (seen.slowdown, seen.median) == (pytest.approx(30_006_000 / 6000), 1)
+    assert seen.slowdown == pytest.approx(30_006_000 / 6000)
+    assert seen.median == 1
 
 
 def test_a_quick_step_makes_up_for_none_below_nothing() -> None:

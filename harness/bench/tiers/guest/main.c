@@ -41,7 +41,7 @@ static struct {
 	uint32_t pool;		   /* of how many; the others are gone */
 	uint64_t limit, turns, turn_ms, think_ms, warm_ms, cold_ms;
 	bool within; /* what zram takes counts in the limit, too */
-	bool limited;
+	bool limited, over;
 	int *orders;
 	pid_t *pids;
 	bool *working;
@@ -129,7 +129,7 @@ static void limit_now(void)
 
 static void look(void)
 {
-	if (now_ms() - c.sampled < SAMPLE_MS)
+	if (c.over || now_ms() - c.sampled < SAMPLE_MS)
 		return;
 	c.sampled = now_ms();
 	if (c.limited && c.within)
@@ -185,9 +185,11 @@ static bool works(uint32_t agent, uint32_t turn)
 }
 
 /* Who has worked waits for its user, or for a tool, by turns. */
-static uint32_t rests_as(uint32_t agent, uint32_t turn)
+static void send_to_rest(uint32_t agent)
 {
-	return (agent + turn) % 2 ? AGENT_STATE_IDLE : AGENT_STATE_PAUSED;
+	uint32_t state = (agent + c.turn) % 2 ? AGENT_STATE_IDLE : AGENT_STATE_PAUSED;
+
+	order(agent, (struct order){ .what = ORDER_REST, .state = state });
 }
 
 static void print_steps(uint32_t *printed)
@@ -236,8 +238,8 @@ static void take_turn(void)
 			order(i, (struct order){ .what = ORDER_WORK, .turn = c.turn, .think_ms = (uint32_t)c.think_ms,
 						 .after_ms = (uint32_t)(c.think_ms * nth++ / c.together),
 						 .until_ms = begin + c.turn_ms });
-		} else if (before ? c.turn > 0 : c.turn == 1) {
-			order(i, (struct order){ .what = ORDER_REST, .state = rests_as(i, c.turn) });
+		} else if (before && c.turn > 1) {
+			send_to_rest(i);
 		} else {
 			continue;
 		}
@@ -254,23 +256,33 @@ static void take_turn(void)
 	sizes_at_rest();
 }
 
+/* Not before it is known who rests: else those at work would pay for it. */
+static void begin_to_limit(void)
+{
+	uint64_t begin;
+
+	store_limits(c.warm_ms, c.cold_ms);
+	for (uint32_t i = 0; i < c.agents; i++)
+		if (!works(i, c.turn)) {
+			send_to_rest(i);
+			await();
+		}
+	begin = now_ms();
+	limit_now();
+	c.limited = true;
+	printf("{\"event\":\"limit\",\"ms\":%" PRIu64 ",\"bytes\":%" PRIu64 "}\n", begin, c.limit);
+}
+
 static int run(void)
 {
 	printf("{\"event\":\"begin\",\"ms\":%" PRIu64 ",\"agents\":%u,\"working\":%u}\n", now_ms(), c.agents, c.together);
 	one_by_one((struct order){ .what = ORDER_HOLD });
 	for (c.turn = 0; c.turn <= c.turns; c.turn++) {
-		if (c.turn == 1) {
-			uint64_t begin = now_ms();
-
-			store_limits(c.warm_ms, c.cold_ms);
-			limit_now();
-			c.limited = true;
-			printf("{\"event\":\"limit\",\"ms\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"took_ms\":%" PRIu64 "}\n", begin,
-			       c.limit, now_ms() - begin);
-		}
+		if (c.turn == 1)
+			begin_to_limit();
 		take_turn();
 	}
-	c.turn--;
+	c.over = true;
 	trace_stop();
 	one_by_one((struct order){ .what = ORDER_CHECK });
 	printf("{\"event\":\"checked\",\"reads\":%" PRIu64 ",\"differ\":%" PRIu64 "}\n", c.checked, c.differ);
