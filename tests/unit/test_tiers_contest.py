@@ -133,6 +133,7 @@ def test_a_byte_that_differs_fails_the_run(one: Contestant, kind: type[HarnessEr
     ("what", "one", "kind"),
     [
         ("agent_mark_hot", Contestant.AGENT_MEM, GuestFault),
+        ("pread of an object", Contestant.AGENT_MEM, GuestFault),
         ("fork", Contestant.AGENT_MEM, LabError),
         ("swapoff of zram", Contestant.ZRAM, LabError),
     ],

@@ -28,6 +28,7 @@ PROGRAM = "/bin/tiers"  # in the guest
 TABLE = "/tmp/fleet.tbl"  # in the guest
 MAX_OUTPUT = 32 << 20  # bytes
 STEPS = 30  # of a turn
+CALLS = ("agent_", "pread of an object")  # of the series
 COLD_TURNS = 3  # longer than an agent rests that comes back
 
 
@@ -187,7 +188,7 @@ def _events(stdout: bytes, contestant: Contestant, log: Path | None) -> list[dic
         if event["event"] == "error":
             detail = f"{clean(event['what'])}: {clean(event['error'])} (errno {clean(event['errno'])})"
             cause = f"{contestant} failed: {detail}"
-            if contestant.own and str(event["what"]).startswith("agent_"):
+            if contestant.own and str(event["what"]).startswith(CALLS):
                 raise GuestFault(cause, log=log, hint="./lab test")
             raise LabError(cause, log=log, hint="a larger limit (--limit), or a larger guest (--memory)")
     return events

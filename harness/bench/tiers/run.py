@@ -69,7 +69,7 @@ def _one(guest: Guest, setting: Setting, one: Contestant, update: Update) -> Out
         if len(said) > contest.MAX_OUTPUT:
             raise LabError(f"{one} printed {len(said)} bytes", log=guest.console)
         turns = said.count(b'"event":"turn"')
-        update(f"{one}: turn {turns} of {plan.turns}" if turns else f"{one}: agents take up their texts")
+        update(f"{one}: {turns} of {plan.turns + 1} turns" if turns else f"{one}: agents take up their texts")
 
     update(f"{one}: begins")
     done = guest.stream(contest.command(one, plan), hear, lambda _: None, timeout=plan.seconds * SLOW + 900)

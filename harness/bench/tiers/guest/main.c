@@ -284,13 +284,13 @@ static int run(void)
 	}
 	c.over = true;
 	trace_stop();
+	group_limit(0); /* what is checked now is content, not memory */
 	one_by_one((struct order){ .what = ORDER_CHECK });
 	printf("{\"event\":\"checked\",\"reads\":%" PRIu64 ",\"differ\":%" PRIu64 "}\n", c.checked, c.differ);
 	for (uint32_t i = 0; i < c.agents; i++)
 		close(c.orders[i]);
 	while (wait(NULL) > 0)
 		;
-	group_limit(0);
 	squeeze_end(c.fleet.contestant);
 	printf("{\"event\":\"done\"}\n");
 	return c.differ ? EXIT_DIFFERS : EXIT_WHOLE;
