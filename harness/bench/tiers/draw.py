@@ -57,12 +57,12 @@ def stalls(outcomes: Sequence[Outcome], stem: Path) -> tuple[Path, Path]:
     left, right = figure.subplots(1, 2)
     for outcome in outcomes:
         colour, usual = LINES[outcome.contestant], verdict.calm(outcome)
-        steps = sorted((step for step in outcome.steps if step.turn > 0), key=lambda step: step.ms)
-        seconds = np.array([step.ms - outcome.limited for step in steps]) / 1000
+        steps = sorted((step for step in outcome.steps if step.turn > 0), key=lambda step: step.ms + step.ns / 1e6)
+        first = next(turn for turn in outcome.turns if turn.turn > 0)
+        seconds = np.array([step.ms - first.ms + step.ns / 1e6 for step in steps]) / 1000
         waits = np.array([verdict.stall(step, usual) for step in steps]) / 1e6
         left.plot(seconds, np.maximum(waits, 0.01), ".", color=colour, markersize=4, label=outcome.contestant.value)
-        working = next(turn.working for turn in outcome.turns if turn.turn > 0)
-        so_far = np.cumsum(waits) / 1000 / working / np.maximum(seconds, 0.1)
+        so_far = np.cumsum(waits) / 1000 / first.working / np.maximum(seconds, 0.1)
         right.plot(seconds, 100 * np.maximum(so_far, 0), color=colour, label=outcome.contestant.value)
     left.set_yscale("log")
     left.set_ylabel("ms that a step has waited (0.01: not at all)")
@@ -70,9 +70,9 @@ def stalls(outcomes: Sequence[Outcome], stem: Path) -> tuple[Path, Path]:
     right.axhline(100 * verdict.STALL, color="#222222", linestyle="--", linewidth=1)
     right.set_title("dashed: the goal", fontsize=8, color="#555555")
     right.set_ylim(bottom=0)
+    right.legend(fontsize=8)
     for axes in (left, right):
-        axes.set_xlabel("seconds since the limit was set")
-        axes.legend(fontsize=8)
+        axes.set_xlabel("seconds since the first turn under the limit")
         _plain(axes)
     return charts.save(figure, stem)
 

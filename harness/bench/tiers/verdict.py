@@ -36,7 +36,7 @@ class Stalls:
     p99: float
 
     def as_json(self) -> dict[str, float]:
-        return {name: round(value, 5) for name, value in vars(self).items()}
+        return {name: round(value, 6) for name, value in vars(self).items()}
 
 
 def calm(outcome: Outcome) -> float:
