@@ -134,6 +134,7 @@ bool group_make(char *path, const char *name); /* below /sys/fs/cgroup; GROUP_MA
 void group_enter(const char *path);
 
 #define SYSFS "/sys/kernel/mm/agent_mem/"
-#define GROUPS "/sys/fs/cgroup/chaos"
+#define CGROUPS "/sys/fs/cgroup"
+#define GROUPS CGROUPS "/chaos"
 
 #endif

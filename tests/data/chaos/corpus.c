@@ -191,6 +191,6 @@ int corpus(const char *path, uint64_t seed, unsigned long limit_mb, unsigned lon
 	read_all(&chance);
 	printf("{\"event\":\"limit\",\"hits\":%llu,\"oom_kills\":%llu}\n", field_of(GROUPS "/corpus/memory.events", "max"),
 	       field_of(GROUPS "/corpus/memory.events", "oom_kill"));
-	group_enter("/sys/fs/cgroup");
+	group_enter(CGROUPS);
 	return 0;
 }

@@ -91,6 +91,7 @@ static void agent_start(uint64_t seed, unsigned int slot, unsigned int generatio
 
 	snprintf(name, sizeof(name), "s%u-%u", slot, generation);
 	group_make(group, name);
+	group_enter(group); /* till there is somebody in it: else it is removed */
 	pid = fork();
 	if (pid < 0)
 		broken("fork: %s", strerror(errno));
@@ -98,11 +99,11 @@ static void agent_start(uint64_t seed, unsigned int slot, unsigned int generatio
 		uid_t uid = UID + slot % 2;
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		group_enter(group);
 		if (setresgid(uid, uid, uid) || setresuid(uid, uid, uid) || prctl(PR_SET_DUMPABLE, 1))
 			broken("setresuid: %s", strerror(errno));
 		agent_run(seed, slot, generation);
 	}
+	group_enter(CGROUPS);
 	atomic_store(&shared->pids[slot], pid);
 }
 

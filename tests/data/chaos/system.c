@@ -19,7 +19,6 @@
 
 #define ZRAM "/sys/block/zram0/"
 #define DEVICE "/dev/zram0"
-#define CGROUPS "/sys/fs/cgroup"
 
 /* 0, or a negative errno. */
 int write_text(const char *path, const char *format, ...)
