@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Writes the completions beside this file anew, from the command's own parser. Needs shtab and the installed package."""
+"""Writes the completions beside this file, from the command's own parser. Needs shtab and the installed package."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from agentmem.command.parser import build
 HERE = Path(__file__).parent
 NAMES = {"bash": "agentmem", "zsh": "_agentmem"}
 ASKED = {"objects": "objects", "agents": "agents", "either": "objects agents"}
-BASH = "_agentmem_{}() {{ compgen -W \"$(agentmem _words {} 2>/dev/null)\" -- \"$1\"; }}"
-ZSH = "_agentmem_{}() {{ compadd -- ${{(f)\"$(agentmem _words {} 2>/dev/null)\"}}; }}"
+BASH = '_agentmem_{}() {{ compgen -W "$(agentmem _words {} 2>/dev/null)" -- "$1"; }}'
+ZSH = '_agentmem_{}() {{ compadd -- ${{(f)"$(agentmem _words {} 2>/dev/null)"}}; }}'
 
 
 def completion(shell: str) -> str:

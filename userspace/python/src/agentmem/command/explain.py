@@ -120,8 +120,8 @@ def _told(
     private: dict[int, Private],
     savings: list[Saving],
 ) -> Iterator[str]:
-    yield f"{len(known)} agents see {size(total.logical_bytes)} of texts in {size(memory(total))} of memory"
-    yield f"({agentmem.backend()} backend)."
+    seen, taken = size(total.logical_bytes), size(memory(total))
+    yield f"{len(known)} agents see {seen} of texts in {taken} of memory ({agentmem.backend()} backend)."
     yield ""
     rows = [
         ("what they see", size(total.logical_bytes)),

@@ -16,6 +16,7 @@ from agentmem.command.show import memory, ratio, size
 from agentmem.command.trouble import Exit
 
 BYTES = ("length", "resident_top", "resident_lower", "stored", "swapped_bytes")
+SUM = ("importance", 0)  # of many agents: there is none
 SHOWN = COLUMNS[:-1]  # without a rate, which takes two looks
 
 
@@ -32,7 +33,8 @@ def stat(args: Namespace) -> int:
     if args.json:
         print(show.as_json({"backend": agentmem.backend(), **facts}))
         return Exit.DONE
-    rows = [(name.replace("_", " "), _shown(name, value)) for name, value in facts.items() if value not in (None, "")]
+    said = {name: value for name, value in facts.items() if value not in (None, "") and (name, value) != SUM}
+    rows = [(name.replace("_", " "), _shown(name, value)) for name, value in said.items()]
     if isinstance(stats, AgentStats):
         rows.append(("ratio", ratio(stats.logical_bytes, memory(stats))))
     wide = max(len(name) for name, _ in rows)

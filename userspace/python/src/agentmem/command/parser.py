@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
-from importlib.metadata import version
+from typing import NoReturn
 
 from agentmem import State, Temperature, Type
 from agentmem.command import explain, figures, flame, marks, objects, process, show
@@ -22,11 +22,21 @@ TYPES, STATES, TEMPERATURES = ([show.word(each) for each in kinds] for kinds in 
 Verb = Callable[[Namespace], int]
 
 
+class Version(Action):
+    """Looked up when it is asked for: that takes longer than most of what the command does."""
+
+    def __call__(self, parser: ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import version
+
+        print(f"agentmem {version('agentmem')}")
+        parser.exit()
+
+
 def build() -> ArgumentParser:
     """The parser of everything but the command after --."""
     about = "Texts of many agents, held once. DIGEST: or the first 6 digits of it. AGENT: a PID or a name."
     parser = ArgumentParser("agentmem", description=about, epilog="man agentmem says more.", allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=f"agentmem {version('agentmem')}")
+    parser.add_argument("--version", action=Version, nargs=0, help="show the version and exit")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
 
     def verb(name: str, does: Verb, help: str, *, command: str = "") -> ArgumentParser:

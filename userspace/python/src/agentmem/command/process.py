@@ -18,7 +18,7 @@ def become(command: Sequence[str]) -> NoReturn:
     """Is the command from here on; Trouble, with a shell's exit statuses, if it cannot be."""
     sys.stdout.flush()
     try:
-        os.execvp(command[0], command)
+        os.execvp(command[0], list(command))
     except FileNotFoundError:
         raise Trouble(f"{command[0]}: no such command", code=Exit.NO_COMMAND) from None
     except OSError as error:

@@ -128,12 +128,17 @@ class Top(App[None]):
         selected, scrolled = self._selected(table), table.scroll_y
         by = COLUMNS[NAMES.index(self.sort_by)].key
         rows = sorted(self._sample.rows, key=by, reverse=self.reversed)
-        table.clear(columns=True)
         mark = "▼" if self.reversed else "▲"
-        for name in NAMES:
-            table.add_column(_cell(name, f"{name} {mark}" if name == self.sort_by else name), key=name)
-        for row in rows:
-            table.add_row(*(_coloured(row, column.name, column.shown(row)) for column in COLUMNS), key=str(row.pid))
+        cells = [[column.shown(row) for row in rows] for column in COLUMNS]
+        table.clear(columns=True)
+        for name, column in zip(NAMES, cells, strict=True):
+            head = f"{name} {mark}" if name == self.sort_by else name
+            wide = max(map(len, (head, *column)))
+            side = str.ljust if name in WORDS else str.rjust
+            column[:] = (side(cell, wide) for cell in column)
+            table.add_column(side(head, wide), key=name)
+        for row, line in zip(rows, zip(*cells, strict=True), strict=True):
+            table.add_row(*(_coloured(row, *cell) for cell in zip(NAMES, line, strict=True)), key=str(row.pid))
         if any(str(row.pid) == selected for row in rows):
             table.move_cursor(row=table.get_row_index(selected), scroll=False)
         table.scroll_to(y=scrolled, animate=False)
@@ -158,15 +163,8 @@ def _total(sample: Sample) -> Text:
     return Text(f"{seen}{where}{hits}")
 
 
-def _cell(name: str, words: str) -> Text:
-    return Text(words, justify="left" if name in WORDS else "right")
-
-
 def _coloured(row: Row, name: str, words: str) -> Text:
-    cell = _cell(name, words)
-    if name == "state" and row.stats.state:
-        cell.stylize(COLOURS[row.stats.state])
-    return cell
+    return Text(words, COLOURS.get(row.stats.state, "") if name == "state" and row.stats.state else "")
 
 
 def top(args: Namespace) -> int:
