@@ -16,7 +16,7 @@ import agentmem
 from agentmem import History, State, Temperature, Type
 
 ROLES = {"planner": 900, "coder": 800, "reviewer": 500, "tester": 500, "archivist": 100}
-RESTS = "archivist"  # has done its work, and is idle with all that it holds compressed
+RESTS = "archivist"  # has done its work after half of the turns, and is idle then with all that it holds compressed
 PAUSE = 0.15  # seconds of a turn
 
 
@@ -29,13 +29,15 @@ def work(role: str, texts: list[str], turns: int, ready: int, ends: int) -> None
     for turn in range(turns):
         text = texts[(turn * 7 + len(role) % 3) % len(texts)]
         held.append(agentmem.put(text, Type.TOOL_RESULT))
-        history.extend([{"role": "assistant", "content": f"{role}: turn {turn}"}, {"role": "tool", "content": text}])
+        history.append({"role": "assistant", "content": f"{role}, turn {turn}: {text[:1500]}"})
         if turn == turns // 2:
+            if role == RESTS:
+                agentmem.mark(Temperature.COLD, state=State.IDLE)
             os.write(ready, b".")
+            if role == RESTS:
+                break
         if select.select([ends], [], [], PAUSE)[0]:
             return
-    if role == RESTS:
-        agentmem.mark(Temperature.COLD, state=State.IDLE)
     select.select([ends], [], [])
 
 

@@ -53,9 +53,9 @@ class Folded:
         return +total
 
     def _brought(self, event: Event, number: int) -> None:
-        size, kind = event.number("size"), word(Type(event.number("type")))
+        size, kind = event.number("size"), _kind(event.number("type"))
         above = (self.agent_of(event), event.comm, kind)
-        stack = (*above, HOW[event.name], event.fields["digest"][:SHORT])
+        stack = (*above, HOW[event.name], event.fields.get("digest", "?")[:SHORT])
         self.bytes[stack] += size
         if event.name == "smu_alloc":
             self._objects[number] = Object(stack)
@@ -68,6 +68,10 @@ def lines(stacks: Counter[Stack]) -> Iterator[str]:
     """As flamegraph.pl, speedscope and others read them."""
     for stack, amount in sorted(stacks.items()):
         yield f"{';'.join(_frame(name) for name in stack)} {amount}"
+
+
+def _kind(number: int) -> str:
+    return word(Type(number)) if number in set(Type) else f"type {number}"
 
 
 def _compressed(found: Object) -> Stack:

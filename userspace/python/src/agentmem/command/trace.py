@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import select
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ import agentmem
 from agentmem.command.trouble import Exit, Trouble
 
 TRACEFS = Path("/sys/kernel/tracing")
-EVENTS = ("smu_alloc", "smu_dedup", "smu_attach", "smu_compress", "smu_free")
+OBJECT, CHUNK = ("ino", "type", "size"), ("ino", "chunk", "len", "stored")  # numbers that there have to be
+EVENTS = {"smu_alloc": OBJECT, "smu_dedup": OBJECT, "smu_attach": OBJECT, "smu_compress": CHUNK, "smu_free": OBJECT}
 LINE = re.compile(r"\s*(?P<comm>.*)-(?P<tid>\d+)\s+\[\d+\]\s+(?:\S+\s+)?\d+\.\d+: (?P<name>smu_\w+): (?P<told>.*)")
 LOST = re.compile(r"CPU:\d+ \[LOST (\d+) EVENTS\]")
 TICK = 0.2  # seconds between looks at whether it is to end
@@ -37,10 +39,12 @@ class Event:
 
 
 def parse(line: str) -> Event | None:
-    """None: it is no event of ours."""
+    """None: it is no event of ours, or not whole."""
     if not (match := LINE.match(line)) or match["name"] not in EVENTS:
         return None
     fields = dict(part.split("=", 1) for part in match["told"].split() if "=" in part)
+    if not all(fields.get(name, "").isdecimal() for name in EVENTS[match["name"]]):
+        return None
     return Event(match["name"], match["comm"].strip(), int(match["tid"]), fields)
 
 
@@ -51,8 +55,13 @@ def lost(line: str) -> int:
 
 @contextlib.contextmanager
 def recording() -> Iterator[Path]:
-    """The instance, with our events on; gone afterwards. Trouble: this system has no such thing, or not for us."""
+    """The instance, with our events on; gone afterwards. Trouble: this system has no such thing, or not for us.
+
+    SIGTERM and SIGHUP are a KeyboardInterrupt from here on: what is left behind would go on recording.
+    """
     _possible()
+    for end in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(end, signal.default_int_handler)
     instance = TRACEFS / "instances" / f"agentmem-{os.getpid()}"
     instance.mkdir()
     try:
