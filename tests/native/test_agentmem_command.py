@@ -1,4 +1,4 @@
-"""The agentmem command on the fallback: its suite, its types, what of it is installed; `run` with agentmem-run itself."""
+"""The agentmem command on the fallback: its suite, its types, what of it is installed; the real agentmem-run."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_run_makes_a_command_an_agent(python: Path, tmp_path: Path) -> None:
     built = userspace.preload()
     env = {"PATH": f"{built}:{python.parent}:{os.environ['PATH']}", "XDG_RUNTIME_DIR": str(store)}
     script = "agentmem agents --json; grep -c libagentmem-preload.so /proc/self/maps; exit 5"
-    done = run("agentmem", "run", "--importance=800", "reviewer", "--", "sh", "-c", script, **env)
+    done = run("agentmem", "run", "--importance=800", "reviewer", "--", "sh", "-c", script, cwd=tmp_path, **env)
     told, shim = done.stdout.rsplit("]", 1)
     (agent,) = json.loads(f"{told}]")
     assert (agent["name"], agent["importance"], done.returncode) == ("reviewer", 800, 5), done
