@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 60.0  # seconds on a busy machine, emulated
+PATIENCE = 240.0  # seconds on a busy machine, emulated
 PROGRAM = Path(sys.executable).with_name("agentmem")
 
 

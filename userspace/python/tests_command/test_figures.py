@@ -20,7 +20,7 @@ KERNEL = agentmem.backend() == "kernel"
 AGENT = """
 import sys, agentmem
 agentmem.agent(sys.argv[1], importance=300)
-held = agentmem.put(bytes.fromhex(sys.argv[2]) * 3000, agentmem.Type.TOOL_RESULT)
+held = agentmem.put(bytes.fromhex(sys.argv[2]) * 3000, agentmem.Type.TOOL_DEF)
 print(held.hexdigest, flush=True)
 sys.stdin.read()
 """
@@ -63,7 +63,7 @@ def test_agents_are_listed_with_what_they_hold(shell: Shell, agent: Agent) -> No
 @pytest.mark.guest
 def test_stat_tells_of_objects_agents_and_all(shell: Shell, agent: Agent) -> None:
     smu = shell.json("stat", agent.digest)
-    assert (smu["length"], smu["type"], smu["digest"]) == (192_000, "tool-result", agent.digest)
+    assert (smu["length"], smu["type"], smu["digest"]) == (192_000, "tool-def", agent.digest)
     assert smu["holders"] == 2, "the agent, and who looks"
     assert smu["backend"] == agentmem.backend()
     assert shell.json("stat", agent.name)["smus"] == shell.json("stat", str(agent.pid))["smus"] == 1
@@ -124,11 +124,14 @@ def test_a_beginning_that_two_have_is_told(shell: Shell) -> None:
     assert "2 objects begin with this" in shell.fails(2, "get", digests[0][:6])
 
 
-@pytest.mark.guest
+def test_explain_leaves_agents_at_work_alone(shell: Shell, agent: Agent) -> None:
+    assert not any("idle or paused" in each["what"] for each in shell.json("explain")["savings"])
+
+
 def test_explain_says_where_it_is_and_what_would_save_more(shell: Shell, agent: Agent) -> None:
     agentmem.mark(state=State.IDLE, pid=agent.pid)
     told = shell.json("explain")
-    assert told["backend"] == agentmem.backend() and told["types"]["tool-result"]["length"] >= 192_000
+    assert told["backend"] == agentmem.backend() and told["types"]["tool-def"]["length"] >= 192_000
     assert agent.digest in {each["digest"] for each in told["largest"]}
     saving = next(each for each in told["savings"] if "idle or paused" in each["what"])
     assert saving["bytes"] >= 192_000 and str(agent.pid) in saving["command"]

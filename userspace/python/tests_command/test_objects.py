@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -17,6 +18,14 @@ from shell import Shell, wait_for
 import agentmem
 
 Fresh = Callable[[int], bytes]
+CLAIMS = """
+import agentmem, sys
+agentmem.agent("claimer")
+print("ready", flush=True)
+smu = agentmem.attach(sys.stdin.readline().strip())
+print(len(smu), flush=True)
+sys.stdin.read()
+"""
 
 
 def gone(digest: str) -> bool:
@@ -116,15 +125,19 @@ def test_append_is_the_whole_at_the_price_of_the_rest(shell: Shell, fresh: Fresh
 @pytest.mark.guest
 def test_a_share_can_be_claimed_and_taken_back(shell: Shell, fresh: Fresh) -> None:
     (shell.place / "text").write_bytes(content := fresh(4000))
-    pid, digest = str(os.getpid()), hashlib.sha256(content).hexdigest()
-    agentmem.stats()  # this process is an agent
-    done = shell.run("put", str(shell.place / "text"), "--", "agentmem", "share", digest, pid)
-    assert done.returncode == 0, done
-    with agentmem.attach(digest) as smu:  # it was nobody's but for the grant
-        assert smu == content
+    digest, argv = hashlib.sha256(content).hexdigest(), [sys.executable, "-c", CLAIMS]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as claimer:
+        assert claimer.stdout and claimer.stdout.readline() == "ready\n"
+        done = shell.run("put", str(shell.place / "text"), "--", "agentmem", "share", digest, "claimer")
+        assert done.returncode == 0, done
+        assert claimer.stdin
+        print(digest, file=claimer.stdin, flush=True)
+        assert claimer.stdout.readline() == "4000\n", "it was nobody's but for the grant"
+        pid = str(claimer.pid)
         shell.says("share", digest, pid)
         shell.says("share", "--revoke", digest, pid)
         assert "no unclaimed grant" in shell.fails(3, "share", "--revoke", digest, pid)
+        claimer.stdin.close()
 
 
 def test_content_that_cannot_be_had_is_told(shell: Shell) -> None:

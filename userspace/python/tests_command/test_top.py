@@ -151,7 +151,6 @@ def test_hits_of_a_second_are_what_became_of_them(fresh: Callable[[int], bytes])
     assert sampler.take().rate == 0
 
 
-@pytest.mark.guest
 def test_it_runs_on_a_terminal_and_ends_with_a_key(shell: Shell) -> None:
     ours, theirs = pty.openpty()
     env = {**shell.env, "TERM": "xterm-256color", "COLUMNS": "140", "LINES": "30"}

@@ -38,8 +38,9 @@ def get(args: Namespace) -> int:
             with Path(args.output).open("wb") as file:
                 file.write(view)
         else:
-            sys.stdout.buffer.write(view)
-            sys.stdout.buffer.flush()
+            # Not sys.stdout.buffer: with PYTHONUNBUFFERED that writes a part and leaves it at that.
+            with open(sys.stdout.fileno(), "wb", closefd=False) as out:  # noqa: PTH123  (a descriptor)
+                out.write(view)
     return Exit.DONE
 
 
