@@ -15,7 +15,7 @@ from harness.errors import ToolError
 
 PROJECT = REPO / "userspace" / "python"
 SUITE = PROJECT / "tests"
-NOT_SOURCES = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", ".*_cache", "man")
+NOT_SOURCES = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", ".*_cache")
 TIMEOUT = 900.0  # seconds for one build or installation
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 

@@ -120,7 +120,8 @@ def test_build_errors_are_told(tmp_path: Path) -> None:
 
 
 def test_its_types_are_strict(python: Path) -> None:
-    sources = sorted((binding.PROJECT / "src").rglob("*.py*"))
+    found = sorted((binding.PROJECT / "src").rglob("*.py*"))
+    sources = [path for path in found if path.parent.name != "command"]  # see test_agentmem_command.py
     done = run(python, "-m", "mypy", "--strict", "--python-version", "3.11", "--cache-dir", os.devnull, *sources)
     assert done.returncode == 0, done.stdout
 

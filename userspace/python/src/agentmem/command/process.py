@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""Other commands: becoming one, finding ours."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from agentmem.command.trouble import Exit, Trouble
+
+
+def become(command: Sequence[str]) -> NoReturn:
+    """Is the command from here on; Trouble, with a shell's exit statuses, if it cannot be."""
+    sys.stdout.flush()
+    try:
+        os.execvp(command[0], list(command))
+    except FileNotFoundError:
+        raise Trouble(f"{command[0]}: no such command", code=Exit.NO_COMMAND) from None
+    except OSError as error:
+        raise Trouble(f"{command[0]}: {error.strerror}", code=Exit.CANNOT_RUN) from None
+
+
+def run(arguments: Sequence[str]) -> NoReturn:
+    """Becomes agentmem-run, which is part of userspace/preload."""
+    beside = Path(sys.argv[0]).resolve().with_name("agentmem-run")
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("agentmem-run")
+    if not found:
+        next = "meson setup build userspace/preload && meson install -C build"
+        raise Trouble("agentmem-run is not installed", next, Exit.NOT_HERE)
+    become([found, *arguments])
+
+
+def default_signals() -> None:
+    """SIGPIPE ends this process as it ends others; what is started inherits that."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""The command line: what is wrong is told, with a status; what is there is documented."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from shell import Shell
+
+from agentmem.command import main
+from agentmem.command.trouble import Exit
+
+PAGE = Path(__file__).parents[1] / "man" / "agentmem.1"
+VERBS = ("run", "put", "get", "append", "share", "mark", "stat", "agents", "top", "explain", "flame")
+
+
+WRONG = """
+frobnicate|get|run name|run name --|run -i x y -- z|put|put text --as=X|put text --as=A=B -- true
+put text --json -- true|put text --with=1 --as=X -- true|put text --type=novel|put text --node=-2
+stat --js|top -d soon|top --sort=weight
+flame --seconds=1 -- true|flame --read=x --seconds=1
+"""
+
+
+@pytest.mark.parametrize("line", ["", *re.split(r"[|\n]", WRONG.strip())])
+def test_what_was_said_in_a_wrong_way_is_told(shell: Shell, line: str) -> None:
+    assert "usage: agentmem" in shell.fails(2, *line.split())
+
+
+def test_help_is_there_for_each_verb(shell: Shell) -> None:
+    assert set(VERBS) <= set(re.findall(r"^ {4}(\w+) ", shell.says("--help"), re.M))
+    for verb in VERBS:
+        assert shell.says(verb, "--help").startswith(f"usage: agentmem {verb}")
+    assert re.fullmatch(r"agentmem \d+\.\d+\.\d+\n", shell.says("--version"))
+
+
+def test_backends_that_are_not_there_are_told(shell: Shell) -> None:
+    assert "no such backend" in shell.fails(2, "stat", AGENTMEM_BACKEND="cloud")
+
+
+def test_the_kernels_backend_is_missed_where_it_is_not(shell: Shell) -> None:
+    if shell.json("stat")["backend"] == "kernel":
+        pytest.skip("it is there")
+    assert "has not got the calls" in shell.fails(4, "stat", AGENTMEM_BACKEND="kernel")
+
+
+def test_mistakes_of_its_own_are_told_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> int:
+        raise ZeroDivisionError("of no use")
+
+    monkeypatch.setattr("agentmem.command.figures.agents", broken)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with contextlib.redirect_stderr(io.StringIO()) as told:
+        assert main(["agents"]) == Exit.FAILED
+    assert "a mistake of agentmem's own: ZeroDivisionError: of no use" in told.getvalue()
+    monkeypatch.setenv("AGENTMEM_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        main(["agents"])
+
+
+def test_an_output_that_is_full_is_told(shell: Shell) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(["agentmem", "agents"], stdout=full, stderr=subprocess.PIPE, env=shell.env)
+    assert done.returncode == 1 and done.stderr == b"error: No space left on device\n"
+
+
+# -- run --
+
+
+def test_run_is_agentmem_run_with_what_was_said(shell: Shell) -> None:
+    """A stand-in that shows its arguments: what agentmem-run does with them has tests of its own."""
+    (shell.place / "agentmem-run").write_text('#!/bin/sh\nprintf "%s|" "$@"; exit 9\n')
+    (shell.place / "agentmem-run").chmod(0o755)
+    path = f"{shell.place}{os.pathsep}{shell.env['PATH']}"
+    words = ("-i", "800", "--idle=0.5", "-n", "reviewer", "--", "sh", "-c", "exit 3", "--", "-n")
+    done = shell.run("run", *words, PATH=path)
+    assert done.stdout.decode() == "--importance=800|--idle=0.5|--no-preload|reviewer|--|sh|-c|exit 3|--|-n|"
+    assert done.returncode == 9
+
+
+def test_run_without_agentmem_run_says_what_to_install(shell: Shell) -> None:
+    told = shell.fails(4, "run", "reviewer", "--", "true", PATH="/nonexistent")
+    assert "agentmem-run is not installed" in told and "userspace/preload" in told
+
+
+# -- the man page --
+
+
+def test_the_man_page_has_every_verb_option_and_status(shell: Shell) -> None:
+    page = PAGE.read_text().replace("\\-", "-")
+    for verb in VERBS:
+        assert f".B {verb}\n" in page or f'.BI "agentmem {verb} ' in page
+        for option in set(re.findall(r"(?<![\w-])--[a-z][\w-]*", shell.says(verb, "--help"))) - {"--help"}:
+            assert option in page, f"{verb} {option}"
+    statuses = {int(number) for number in re.findall(r"^\.TP\n(\d+)$", page, re.M)}
+    assert {int(status) for status in Exit} <= statuses
+
+
+def test_completions_are_what_the_parser_says() -> None:
+    from completions import generate
+
+    for shell, name in generate.NAMES.items():
+        assert (generate.HERE / name).read_text() == generate.completion(shell), "python completions/generate.py"
+
+
+COMPLETED = {"ex": "explain", "mark 1 co": "cold", "put --ty": "--type", "put --type too": "tool-def"}
+
+
+@pytest.mark.parametrize(("words", "there"), COMPLETED.items())
+def test_bash_completes(shell: Shell, words: str, there: str) -> None:
+    assert there in completed(shell, f"agentmem {words}")
+
+
+def test_bash_completes_digests_of_objects_that_are_held(shell: Shell) -> None:
+    digest = shell.put(os.urandom(100))
+    assert digest in completed(shell, f"agentmem get {digest[:5]}")
+
+
+def completed(shell: Shell, line: str) -> list[str]:
+    words = line.split()
+    script = f"""
+        source "$0"
+        COMP_WORDS=({line}) COMP_CWORD={len(words) - 1} COMP_LINE="{line}" COMP_POINT={len(line)}
+        function=$(complete -p agentmem | sed 's/.*-F //; s/ .*//')
+        $function agentmem {words[-1]} {words[-2]}
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    argv = ["bash", "-c", script, str(PAGE.parents[1] / "completions" / "agentmem")]
+    done = subprocess.run(argv, capture_output=True, text=True, env=shell.env)
+    assert done.returncode == 0, done
+    return done.stdout.split()
