@@ -31,7 +31,7 @@ def test_core_gives_every_figure(tmp_path: Path) -> None:
         *(f"fault.{size}" for size, _ in core.QUICK.fault),
         *(f"parallel.{name}" for name in ("alloc", "memfd", "compute")),
         *(f"slab.{name}" for name in ("object", "again", "again.dentries", "other", "other.dentries")),
-        *("read.time", "read.instructions", "empty"),
+        *("read.time", "read.instructions", "empty", "warm.decode", "warm.swap", "spawn"),
     }
     assert set(rows) == wanted
     assert all(row["verdict"] in ("met", "missed", "undecided", "") for row in rows.values())
