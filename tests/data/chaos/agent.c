@@ -7,11 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <asm/unistd.h>
 
 #include "chaos.h"
 
@@ -26,33 +23,6 @@ struct agent {
 	struct chance chance;
 	struct held held[HELD];
 };
-
-/* -- calls -- */
-
-static long answer(long ret)
-{
-	return ret < 0 ? -errno : ret;
-}
-
-long smu_alloc(unsigned int type, const void *data, size_t size, struct agent_smu_attr *attr)
-{
-	return answer(syscall(__NR_agent_alloc_smu, type, data, size, attr));
-}
-
-long smu_mark(int fd, const struct agent_mark *mark)
-{
-	return answer(syscall(__NR_agent_mark_hot, fd, mark, sizeof(*mark), 0));
-}
-
-long smu_stats(unsigned int scope, int fd, void *stats, size_t size)
-{
-	return answer(syscall(__NR_agent_get_stats, scope, fd, stats, size));
-}
-
-long open_pid(pid_t pid)
-{
-	return answer(syscall(__NR_pidfd_open, pid, 0));
-}
 
 /* -- what others may attach -- */
 

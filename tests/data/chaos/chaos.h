@@ -3,7 +3,8 @@
  * Agents that hold real text and compare each byte they read, while all that moves content changes at random.
  *
  *	chaos storm TEXTS SEED OPERATIONS AGENTS	agents, weather, kills; in the end all has to be given back
- *	chaos corpus PACK SEED LIMIT_MB SWAP_MB		every text in, compressed, dropped, read back under a limit
+ *	chaos corpus PACK SEED LIMIT_KB SWAP_MB		every text in, compressed, dropped, read back under a limit
+ *	chaos hole TEXTS 0 0 0				a page is read again, others of whose chunk have stayed
  *
  * Prints one JSON object per line; ends with 0, 1 (the kernel did wrong) or 2 (usage, the machine).
  */
@@ -71,6 +72,7 @@ struct shared {
 	atomic_ulong operations;
 	atomic_bool stop;
 	atomic_bool failed;
+	atomic_uint weathers; /* that have had everything once */
 	char what[400]; /* the first failure */
 	atomic_ulong counts[KINDS];
 	atomic_int pids[AGENTS_MAX]; /* of the agents; 0: none */
@@ -108,6 +110,7 @@ long open_pid(pid_t pid);
 /* -- reading -- */
 
 /* Reads an object in a way that chance chooses; a byte that differs is wrong(). */
+bool page_soft_offline(int fd, size_t index);
 void verify(int fd, const struct recipe *recipe, struct chance *chance);
 
 /* -- processes -- */
@@ -116,8 +119,9 @@ _Noreturn void agent_run(uint64_t seed, unsigned int slot, unsigned int generati
 _Noreturn void weather_run(uint64_t seed, unsigned int number);
 void mark_by_chance(struct agent_mark *mark, struct chance *chance, bool agent);
 
+int hole(void);
 int storm(uint64_t seed, unsigned long operations, unsigned int agents);
-int corpus(const char *pack, uint64_t seed, unsigned long limit_mb, unsigned long swap_mb);
+int corpus(const char *pack, uint64_t seed, unsigned long limit_kb, unsigned long swap_mb);
 
 /* -- the system -- */
 

@@ -132,7 +132,7 @@ static void by_pread(const struct piece *piece, size_t length, struct chance *ch
 	compare(piece, got, length);
 }
 
-static void read_all(struct chance *chance)
+static void read_all(struct chance *chance, const char *event)
 {
 	uint64_t bytes = 0;
 
@@ -152,7 +152,7 @@ static void read_all(struct chance *chance)
 			by_pread(piece, length, chance);
 		bytes += length;
 	}
-	printf("{\"event\":\"compared\",\"bytes\":%lu}\n", bytes);
+	printf("{\"event\":\"%s\",\"bytes\":%lu}\n", event, bytes);
 }
 
 /* Others may be stored against them: those are to stay whole. */
@@ -171,7 +171,7 @@ static void drop_half(struct chance *chance)
 	printf("{\"event\":\"dropped\",\"left\":%lu}\n", left);
 }
 
-int corpus(const char *path, uint64_t seed, unsigned long limit_mb, unsigned long swap_mb)
+int corpus(const char *path, uint64_t seed, unsigned long limit_kb, unsigned long swap_mb)
 {
 	struct chance chance = chance_of(seed, 0, 0);
 	char group[GROUP_MAX];
@@ -181,14 +181,14 @@ int corpus(const char *path, uint64_t seed, unsigned long limit_mb, unsigned lon
 		broken("swap: %s", strerror(-error));
 	prepare(path);
 	group_make(group, "corpus");
-	if (write_text(GROUPS "/corpus/memory.max", "%luM", limit_mb))
+	if (write_text(GROUPS "/corpus/memory.max", "%luK", limit_kb))
 		broken("memory.max: %s", strerror(errno));
 	group_enter(group);
 	put_all();
 	cool();
-	read_all(&chance);
+	read_all(&chance, "compared");
 	drop_half(&chance);
-	read_all(&chance);
+	read_all(&chance, "compared_again");
 	printf("{\"event\":\"limit\",\"hits\":%llu,\"oom_kills\":%llu}\n", field_of(GROUPS "/corpus/memory.events", "max"),
 	       field_of(GROUPS "/corpus/memory.events", "oom_kill"));
 	group_enter(CGROUPS);

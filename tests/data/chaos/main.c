@@ -78,6 +78,10 @@ int main(int argc, char **argv)
 		texts_open(argv[2]);
 		return storm(seed, strtoul(argv[4], NULL, 0), (unsigned int)agents);
 	}
+	if (!strcmp(argv[1], "hole")) {
+		texts_open(argv[2]);
+		return hole();
+	}
 	if (!strcmp(argv[1], "corpus"))
 		return corpus(argv[2], seed, strtoul(argv[4], NULL, 0), strtoul(argv[5], NULL, 0));
 	return 2;

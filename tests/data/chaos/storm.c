@@ -15,6 +15,7 @@
 
 #define WEATHERS 2
 #define UID 51200
+#define HUGE (2 * MB)
 #define ENDING 120	/* seconds for processes to end that are asked to */
 #define SETTLING 10	/* seconds for memory to come back */
 
@@ -35,7 +36,7 @@ static const struct {
 	{ "/proc/agent_stats", "swapped_bytes", 0 },
 	{ SYSFS "objects", NULL, 0 },
 	{ SYSFS "stored_bytes", NULL, 0 },
-	{ SYSFS "archived_bytes", NULL, PAGE }, /* the last page is kept for what comes next */
+	{ SYSFS "archived_bytes", NULL, HUGE }, /* the last folio is kept for what comes next */
 };
 
 #define LEVELS (sizeof(levels) / sizeof(*levels))
@@ -137,7 +138,8 @@ static void supervise(uint64_t seed, unsigned long operations, unsigned int agen
 	struct chance chance = chance_of(seed, AGENTS_MAX + WEATHERS, 0);
 	unsigned int generation = 0, slot;
 
-	while (atomic_load(&shared->operations) < operations && !atomic_load(&shared->failed)) {
+	while (!atomic_load(&shared->failed) &&
+	       (atomic_load(&shared->operations) < operations || atomic_load(&shared->weathers) < WEATHERS)) {
 		usleep(20000);
 		levels_most(most);
 		for (slot = 0; slot < agents; slot++) {

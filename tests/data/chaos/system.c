@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Files of the system, a device to swap to, control groups, and settings that are put back. */
+/* The calls, files of the system, a device to swap to, control groups, and settings that are put back. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -10,15 +10,46 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <asm/unistd.h>
 #include <linux/magic.h>
 
 #include "chaos.h"
 
 #define ZRAM "/sys/block/zram0/"
 #define DEVICE "/dev/zram0"
+
+/* -- calls -- */
+
+static long answer(long ret)
+{
+	return ret < 0 ? -errno : ret;
+}
+
+long smu_alloc(unsigned int type, const void *data, size_t size, struct agent_smu_attr *attr)
+{
+	return answer(syscall(__NR_agent_alloc_smu, type, data, size, attr));
+}
+
+long smu_mark(int fd, const struct agent_mark *mark)
+{
+	return answer(syscall(__NR_agent_mark_hot, fd, mark, sizeof(*mark), 0));
+}
+
+long smu_stats(unsigned int scope, int fd, void *stats, size_t size)
+{
+	return answer(syscall(__NR_agent_get_stats, scope, fd, stats, size));
+}
+
+long open_pid(pid_t pid)
+{
+	return answer(syscall(__NR_pidfd_open, pid, 0));
+}
+
+/* -- files -- */
 
 /* 0, or a negative errno. */
 int write_text(const char *path, const char *format, ...)

@@ -12,6 +12,10 @@
 
 #define WINDOW (64 * KB)
 
+#ifndef MADV_SOFT_OFFLINE
+#define MADV_SOFT_OFFLINE 101
+#endif
+
 static uint8_t window[WINDOW];
 
 static void same(const char *way, const struct recipe *recipe, size_t pos, const uint8_t *bytes, size_t length)
@@ -131,4 +135,15 @@ void verify(int fd, const struct recipe *recipe, struct chance *chance)
 	};
 
 	ways[below(chance, sizeof(ways) / sizeof(*ways))](fd, recipe, chance);
+}
+
+/* A page moves elsewhere, out of the folio that it was in. */
+bool page_soft_offline(int fd, size_t index)
+{
+	void *map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, (off_t)(index * PAGE));
+	bool done = map != MAP_FAILED && !madvise(map, PAGE, MADV_SOFT_OFFLINE);
+
+	if (map != MAP_FAILED)
+		munmap(map, PAGE);
+	return done;
 }

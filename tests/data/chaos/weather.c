@@ -18,9 +18,6 @@
 #include "chaos.h"
 
 #define PATIENCE 3	/* seconds for what may wait for ever */
-#ifndef MADV_SOFT_OFFLINE
-#define MADV_SOFT_OFFLINE 101
-#endif
 #define SOFT_OFFLINES 24 /* pages that are lost to the machine */
 
 static void enough(int signal)
@@ -158,7 +155,6 @@ static void soft_offline(struct chance *chance)
 {
 	char path[64], what[64];
 	ssize_t length;
-	void *map;
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd/%u", any_agent(chance), 3 + below(chance, 10));
@@ -169,13 +165,9 @@ static void soft_offline(struct chance *chance)
 	fd = strstr(what, "agent_smu") ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	if (fd < 0)
 		return;
-	map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
-	close(fd);
-	if (map == MAP_FAILED)
-		return;
-	if (!madvise(map, PAGE, MADV_SOFT_OFFLINE))
+	if (page_soft_offline(fd, 0))
 		count(SOFT_OFFLINED);
-	munmap(map, PAGE);
+	close(fd);
 }
 
 /* -- others -- */
@@ -202,13 +194,16 @@ _Noreturn void weather_run(uint64_t seed, unsigned int number)
 		limit, limit_one, reclaim, reclaim, reclaim, drop_caches, compact, mark_other, mark_other, setting_change, setting_change,
 		migrate, soft_offline, swap_on, swap_on, swap_off, node_off, node_on, node_on, squeeze,
 	};
+	/* Swap and nodes are one process's affair, and so is to use all memory. */
+	const uint32_t kinds = sizeof(all) / sizeof(*all) - (number ? 7 : 0);
 	struct chance chance = chance_of(seed, AGENTS_MAX + number, 0);
 	struct sigaction action = { .sa_handler = enough };
 
 	sigaction(SIGALRM, &action, NULL);
-	while (!atomic_load(&shared->stop)) {
-		/* Swap and nodes are one process's affair, and so is to use all memory. */
-		all[below(&chance, sizeof(all) / sizeof(*all) - (number ? 7 : 0))](&chance);
+	for (uint32_t turn = 0; !atomic_load(&shared->stop); turn++) {
+		if (turn == kinds)
+			atomic_fetch_add(&shared->weathers, 1);
+		all[turn < kinds ? turn : below(&chance, kinds)](&chance);
 		usleep(below(&chance, 20000));
 	}
 	_exit(0);
