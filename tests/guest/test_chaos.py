@@ -95,7 +95,7 @@ def storm(kernel: Kernel, texts: Path, operations: int, agents: int, timeout: fl
     assert told["most"]["stored_bytes"] > 0 and told["most"]["objects_all"] > agents
 
 
-@pytest.mark.parametrize("flavour", OPERATIONS)
+@pytest.mark.parametrize("flavour", ["lab", pytest.param("debug", marks=pytest.mark.long)])
 def test_no_byte_is_wrong_and_nothing_is_left(kernels: Callable[[str], Kernel], flavour: str, texts: Path) -> None:
     storm(kernels(flavour), texts, OPERATIONS[flavour], 8)
 
