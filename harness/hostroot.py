@@ -28,7 +28,7 @@ from harness.kernel import Kernel
 from harness.qemu import RunDirectory
 from harness.ssh import Connection, Place, Refused
 
-BOOT = 180.0  # seconds from QEMU's start to a login; 15 under emulation on an idle machine
+BOOT = 600.0  # seconds from QEMU's start to a login; 15 under emulation on an idle machine, others may be at work
 RETRY = 0.3  # seconds between attempts to log in
 PORTS = 5  # free ports tried: another process may take one before QEMU does
 USER_SPACE = "virtme-ng-init:"  # the first words from user space
