@@ -40,9 +40,8 @@ def flames(place: Path) -> Iterator[None]:
     graphs = {by: place / f"agentmem-flame-{by}.svg" for by in ("bytes", "saved")}
     started = [subprocess.Popen([*command, f"--by={by}", f"--svg={there}"]) for by, there in graphs.items()]
     for each in started:
-        last = (
-            trace.TRACEFS / "instances" / f"agentmem-{each.pid}" / "events" / "agent_mem" / trace.EVENTS[-1] / "enable"
-        )
+        events = trace.TRACEFS / "instances" / f"agentmem-{each.pid}" / "events" / "agent_mem"
+        last = events / list(trace.EVENTS)[-1] / "enable"
         while not last.exists() or last.read_text().strip() != "1":
             time.sleep(0.2)
     yield
