@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness import logs, proc
-from harness.cache import REPO, cache_dir, locked, log_file, new_dir, work_dir
+from harness import logs, pinned, proc
+from harness.cache import REPO, locked, log_file, work_dir
 from harness.errors import ToolError
 
 PROJECT = REPO / "userspace" / "python"
@@ -52,13 +52,7 @@ def environment(wheel: Path, requirements: Path, python: Path = Path(sys.executa
     The requirements are installed once, in an environment of the cache; the wheel, in one of its own, on top.
     """
     log = log_file("binding-environment")
-    version = proc.run([str(python), "-VV"]).stdout
-    base = cache_dir() / "binding" / _digest([requirements], str(python), version)
-    checks = ["--require-hashes", "--no-deps", "--only-binary", ":all:"]
-    with locked(f"binding-{base.name[:16]}"):
-        if not base.is_dir():
-            with new_dir(base) as aside:
-                _install(python, [*checks, "--target", str(aside), "-r", str(requirements)], log)
+    base = pinned.packages(requirements, "binding", lambda _: None, python)
     own = wheel.parent / f"venv-{base.name[:16]}"
     with locked(f"binding-{wheel.parent.name}-venv"):
         if not (own / "wheel").is_file() or (own / "wheel").read_text() != _digest([wheel]):
@@ -66,13 +60,10 @@ def environment(wheel: Path, requirements: Path, python: Path = Path(sys.executa
             proc.run([str(python), "-m", "venv", "--without-pip", str(own)])
             (packages,) = own.glob("lib/python*/site-packages")
             (packages / "requirements.pth").write_text(f"{base}\n")
-            _install(own / "bin" / "python", ["--no-deps", str(wheel)], log)
+            install = ["--python", str(own / "bin" / "python"), "install", "--quiet", "--no-deps", str(wheel)]
+            _logged([*PIP, *install], log, REPO)
             (own / "wheel").write_text(_digest([wheel]))
     return own / "bin" / "python"
-
-
-def _install(python: Path, arguments: list[str], log: Path) -> None:
-    _logged([*PIP, "--python", str(python), "install", "--quiet", *arguments], log, REPO)
 
 
 def _logged(argv: list[str], log: Path, cwd: Path, env: dict[str, str] | None = None) -> None:

@@ -159,6 +159,14 @@ def each_patch(update: Update) -> Iterator[Verdict]:
 # -- the others ----------------------------------------------------------------------------------------------------
 
 
+def belongs(checked: Path, item: str, config: str) -> bool:
+    """Whether a kernel of this configuration has the object, by the Makefile of its directory."""
+    path = Path(item)
+    makefile = (checked / path.parent / "Makefile").read_text().replace("\\\n", " ")
+    options = re.findall(rf"^obj-\$\((CONFIG_\w+)\).*\s{re.escape(path.name)}(?:\s|$)", makefile, re.MULTILINE)
+    return not options or any(f"{option}=y" in config.splitlines() for option in options)
+
+
 class Runner:
     """Runs gates in one tree that holds the series."""
 
@@ -207,7 +215,8 @@ class Runner:
         flavour = kbuild.flavours()[gate.flavour]
         plan = kbuild.plan(self._tree, flavour, log_file(f"check-{gate.name}"))
         logs.fresh(plan.log)
-        kbuild.configure(plan)
+        config = kbuild.configure(plan).read_text()
+        items = [item for item in items if belongs(self._tree, item, config)]
         failed = []
         try:
             kbuild.make(plan, [*gate.make, *items], update)

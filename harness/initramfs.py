@@ -47,7 +47,9 @@ class Entry:
 # -- programs ------------------------------------------------------------------------------------------------------
 
 
-def compile_static(sources: Sequence[Path], *, headers: Path, name: str, flags: Sequence[str] = ()) -> Path:
+def compile_static(
+    sources: Sequence[Path], *, headers: Path, name: str, flags: Sequence[str] = (), libraries: Sequence[str] = ()
+) -> Path:
     """A static program for the guest, made of C sources against a kernel's headers (`headers`/include).
 
     Kept by the content of all that the compiler reads. ToolError carries its first complaints.
@@ -56,16 +58,22 @@ def compile_static(sources: Sequence[Path], *, headers: Path, name: str, flags: 
     log = log_file(f"compile-{name}")
     files = [str(source) for source in sources]
     seen = _compiler([*common, "-E", "-P", *files], name, log)
-    libc = Path(_compiler(["gcc", "-print-file-name=libc.a"], name, log).strip())
-    if not libc.is_absolute():
-        raise ToolError("gcc finds no static C library (libc.a)", hint="./lab doctor --fix")
-    parts = (seen, *flags, *FLAGS, name, _gcc(), f"{libc.stat().st_size} {libc.stat().st_mtime_ns}")
+    archives = [_archive(library, name, log) for library in ("c", *libraries)]
+    parts = (seen, *flags, *FLAGS, name, _gcc(), *archives)
     made = cache_dir() / "programs" / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24] / name
     if not made.exists():
         with new_file(made) as aside:
-            _compiler([*common, "-o", str(aside), *files], name, log)
+            _compiler([*common, "-o", str(aside), *files, *(f"-l{library}" for library in libraries)], name, log)
             aside.chmod(0o755)
     return made
+
+
+def _archive(library: str, name: str, log: Path) -> str:
+    """What tells one version of a static library from another."""
+    found = Path(_compiler(["gcc", f"-print-file-name=lib{library}.a"], name, log).strip())
+    if not found.is_absolute():
+        raise ToolError(f"gcc finds no static library lib{library}.a", hint="./lab doctor --fix")
+    return f"{found.stat().st_size} {found.stat().st_mtime_ns}"
 
 
 @functools.cache

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from harness.progress import Update
 
 HERE = Path(__file__).parent / "node"
 BINDING = REPO / "userspace" / "node"
-BUILT = ("build", "node_modules")  # what a build directory has that the source has not
+BUILT = ("build", "node_modules", "prebuilds")  # what a build directory has that the source has not
 SECONDS = 600.0
 
 
@@ -73,16 +72,19 @@ def agents() -> Path:
 
 
 def source(name: str) -> Path:
-    """A copy of the binding with its packages, not built: what is in the repository stays as it is."""
+    """A copy of the binding with its packages, not built: what is in the repository stays as it is.
+
+    What has not changed is not touched: somebody else may be using it.
+    """
     builder, directory = node(), work_dir("userspace", f"node-{name}")
-    packages = pinned.npm_packages(BINDING, "node-binding", builder.npm, builder.environment)
-    for path in directory.iterdir():
-        if path.name not in BUILT:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    shutil.copytree(BINDING, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*BUILT, "prebuilds"))
+    packages = pinned.npm_packages(BINDING, "node-binding", builder.npm, builder.environment) / "node_modules"
+    excluded = [f"--exclude=/{made}" for made in BUILT]
+    copy = ["rsync", "--archive", "--copy-links", "--checksum", "--delete", *excluded]
+    proc.run([*copy, f"{BINDING}/", str(directory)])
     modules = directory / "node_modules"
-    modules.unlink(missing_ok=True)
-    modules.symlink_to(packages / "node_modules")
+    if modules.resolve() != packages.resolve():
+        modules.unlink(missing_ok=True)
+        modules.symlink_to(packages)
     return directory
 
 

@@ -14,17 +14,17 @@ from harness.progress import Update
 SECONDS = 1800.0
 
 
-def packages(requirements: Path, name: str, update: Update) -> Path:
-    """The directory with a requirements file's packages, for this version of Python."""
-    version = ".".join(map(str, sys.version_info[:2]))
+def packages(requirements: Path, name: str, update: Update, python: Path = Path(sys.executable)) -> Path:
+    """The directory with a requirements file's packages, for that Python."""
+    version = run([str(python), "-VV"]).stdout
     target = cache_dir() / name / digest(requirements.read_bytes(), version.encode())
     with locked(name):
         if not target.is_dir():
             update(f"installing the pinned packages of {requirements.parent.name}")
             with new_dir(target) as aside:
-                pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+                pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", "--quiet"]
                 checks = ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
-                run([*pip, *checks, "--target", str(aside), "-r", str(requirements)], timeout=SECONDS)
+                run([*pip, "install", *checks, "--target", str(aside), "-r", str(requirements)], timeout=SECONDS)
     return target
 
 

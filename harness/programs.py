@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from harness import node as nodejs
 from harness import proc
 from harness.cache import REPO
 from harness.errors import LabError, ToolError
@@ -165,7 +166,8 @@ def node(rows: int = 100_000) -> Program:
     def prepare(place: Path) -> None:
         (place / "work.js").write_text(NODE.replace("ROWS", str(rows)))
 
-    return Program("node", ("node", "work.js"), "JSON, buffers, strings, zlib, workers", prepare, errors=True)
+    program = str(nodejs.node().program)
+    return Program("node", (program, "work.js"), "JSON, buffers, strings, zlib, workers", prepare, errors=True)
 
 
 def git() -> Program:

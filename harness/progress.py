@@ -16,6 +16,12 @@ stderr = Console(stderr=True, highlight=False)
 PLAIN_EVERY = 30.0  # seconds between lines where there is no terminal
 
 
+def plain() -> None:
+    """From now on plain lines, on a terminal, too: others write to it."""
+    global stderr
+    stderr = Console(stderr=True, highlight=False, force_terminal=False)
+
+
 def say(text: str) -> None:
     """One line for the person, never on stdout."""
     stderr.print(escape(text), soft_wrap=True)

@@ -23,9 +23,11 @@ from harness.cache import REPO, new_file, sha256_file
 from harness.errors import EXIT_KERNEL, EXIT_LAB, EXIT_TESTS_FAILED, HarnessError, KernelError, TestsFailed
 from harness.kernel import Kernel
 from harness.progress import step
+from harness.pytest_workers import is_worker
 
 MESSAGE = 2000  # characters of a failure's message in the outcome; the whole is in the JUnit file
 LAST = 40  # lines of the log that are shown with a failure
+CODE = "exit_code"  # a failed report's attribute
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -38,7 +40,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: takes minutes; runs with `harness test --all` only")
-    config.pluginmanager.register(Outcome(config), "laboratory-outcome")
+    if not is_worker(config):
+        config.pluginmanager.register(Outcome(config), "laboratory-outcome")
     signal.signal(signal.SIGTERM, _interrupt)
 
 
@@ -78,28 +81,26 @@ def applied(config: pytest.Config) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _repository(record_testsuite_property: Callable[[str, object], None]) -> None:
+def _repository(session_property: Callable[[str, object], None]) -> None:
     """Ties the results to this checkout."""
     if git.is_repository(REPO):
-        record_testsuite_property("repository.commit", git.line(REPO, "rev-parse", "HEAD"))
+        session_property("repository.commit", git.line(REPO, "rev-parse", "HEAD"))
         changed = git.git(REPO, "status", "--porcelain", "--untracked-files=no").stdout
-        record_testsuite_property("repository.changed", bool(changed.strip()))
+        session_property("repository.changed", bool(changed.strip()))
 
 
 @pytest.fixture(scope="session")
-def kernels(
-    pytestconfig: pytest.Config, record_testsuite_property: Callable[[str, object], None]
-) -> Callable[[str], Kernel]:
+def kernels(pytestconfig: pytest.Config, session_property: Callable[[str, object], None]) -> Callable[[str], Kernel]:
     """Flavour -> its kernel, built if need be; results are tied to each kernel that was asked for."""
 
     @functools.cache
     def build(flavour: str) -> Kernel:
         with visible(pytestconfig):
             built = kernel.build(flavour)
-        record_testsuite_property(f"kernel.{flavour}.key", built.key)
-        record_testsuite_property(f"kernel.{flavour}.content", built.content)
-        record_testsuite_property(f"kernel.{flavour}.release", built.release)
-        record_testsuite_property(f"kernel.{flavour}.config", sha256_file(built.config))
+        session_property(f"kernel.{flavour}.key", built.key)
+        session_property(f"kernel.{flavour}.content", built.content)
+        session_property(f"kernel.{flavour}.release", built.release)
+        session_property(f"kernel.{flavour}.config", sha256_file(built.config))
         return built
 
     return build
@@ -112,16 +113,29 @@ def kernels(
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Ties a result to the kernel it used, and tells a HarnessError by its own words."""
+    """Ties a result to the kernel it used and to whose fault it is, and tells a HarnessError by its own words."""
     if call.when == "teardown":
         item.user_properties += [("kernel", key) for key in _kernels_of(item)]
     report = yield
     error = call.excinfo.value if call.excinfo else None
+    if report.failed:
+        _blame(report, error, collecting=False)
     if isinstance(error, KernelError | TestsFailed):
         report.longrepr = _told(error)  # the Python around it has nothing to add
     elif isinstance(error, HarnessError):
         report.sections.append(("what to look at", _told(error)))
     return report
+
+
+def pytest_exception_interact(call: pytest.CallInfo[Any], report: pytest.CollectReport | pytest.TestReport) -> None:
+    """For what fails while tests are listed; where a test failed, its report is on its way already."""
+    if isinstance(report, pytest.CollectReport):
+        _blame(report, call.excinfo.value if call.excinfo else None, collecting=True)
+
+
+def _blame(report: pytest.CollectReport | pytest.TestReport, error: BaseException | None, collecting: bool) -> None:
+    """The report takes the exit code along, from a worker, too."""
+    vars(report)[CODE] = blame(error, collecting)
 
 
 def _kernels_of(item: pytest.Item) -> list[str]:
@@ -137,7 +151,7 @@ def _told(error: HarnessError) -> str:
     return error.cause + log + last + (f"\nnext: {error.hint}" if error.hint else "")
 
 
-def blame(error: BaseException, collecting: bool) -> int:
+def blame(error: BaseException | None, collecting: bool) -> int:
     """The exit code that a failure by `error` asks for."""
     if isinstance(error, HarnessError) and error.exit_code in (EXIT_KERNEL, EXIT_LAB):
         return error.exit_code
@@ -154,21 +168,28 @@ class Outcome:
         self._config = config
         self._codes: list[int] = []
 
-    def pytest_exception_interact(
-        self, call: pytest.CallInfo[Any], report: pytest.CollectReport | pytest.TestReport
-    ) -> None:
-        assert call.excinfo is not None  # the hook is called for exceptions only
-        self._codes.append(blame(call.excinfo.value, isinstance(report, pytest.CollectReport)))
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._note(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._note(report)
+
+    def pytest_internalerror(self) -> None:
+        self._codes.append(EXIT_LAB)
+
+    def _note(self, report: pytest.CollectReport | pytest.TestReport) -> None:
+        if report.failed:  # without a code: a worker that died with its test
+            self._codes.append(vars(report).get(CODE, EXIT_LAB))
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         path: Path | None = self._config.getoption("outcome")
         if path is None:
             return
         stats: dict[str, list[Any]] = self._config.pluginmanager.getplugin("terminalreporter").stats
         bad = [report for kind in ("failed", "error") for report in stats.get(kind, ())]
         outcome = {
-            "exit": int(exitstatus),
+            "exit": int(session.exitstatus),
             "codes": sorted(set(self._codes)),
             "passed": len(stats.get("passed", ())),
             "failed": len(stats.get("failed", ())),

@@ -68,7 +68,7 @@ class Selftests:
         """Runs the program, once. What the kernel or the program did wrong is the run's trouble."""
         if source not in self._runs:
             program = build(source, self.kernel)
-            log = log_file(f"selftest-{self.kernel.flavour}-{source.stem}")
+            log = log_file(f"selftest-{self.kernel.flavour}-{self._topology}-{source.stem}")
             output, ended = self._output(program)
             logs.fresh(log).write_bytes(output)
             report = ktap.parse(output.decode(errors="replace"))

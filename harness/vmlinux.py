@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import struct
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,10 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
 from harness.errors import LabError
+
+# pyelftools takes seconds for a kernel's 50,000 symbols, and each splat that is told wants them.
+ELF64_SYM = struct.Struct("<IBBHQQ")  # name, info, other, section, value, size
+SHN_UNDEF = 0
 
 
 @dataclass(frozen=True)
@@ -53,10 +58,13 @@ class Image:
         """Name -> every symbol of that name: static functions of different files may share one."""
         table = self.elf.get_section_by_name(".symtab")
         found: dict[str, list[Symbol]] = {}
-        for entry in table.iter_symbols() if table else ():
-            if entry.name and entry["st_shndx"] != "SHN_UNDEF":
-                symbol = Symbol(entry.name, entry["st_value"], entry["st_size"])
-                found.setdefault(entry.name, []).append(symbol)
+        if table is None or self.elf.elfclass != 64 or not self.elf.little_endian:
+            return found
+        names = self.elf.get_section(table["sh_link"]).data()
+        for start, _, _, section, value, size in ELF64_SYM.iter_unpack(table.data()):
+            name = names[start : names.index(0, start)].decode(errors="replace")
+            if name and section != SHN_UNDEF:
+                found.setdefault(name, []).append(Symbol(name, value, size))
         return found
 
     def read(self, address: int, size: int) -> bytes:

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import proc
-from harness.cache import cache_dir, locked, new_dir
+from harness import node
 
-TASK = "Read the header files, one after another."
-INSTALL = 900.0  # seconds
+TASK = "Read the files, one after another."
+OTHERS = ("ANTHROPIC", "CLAUDE", "PI_")  # variables of the user's own agents
 
 
 @dataclass(frozen=True)
 class Agent:
-    """prepare: its settings, written to its home; the environment that it is to have. argv: after its program."""
+    """program: its first words, of installed packages. once: what has it do TASK and end. prepare: its settings, by its
+    home and the endpoint's URL: written there, or variables of its environment."""
 
     name: str
-    package: str
-    version: str
-    program: str
-    argv: tuple[str, ...]
+    program: Callable[[], list[str]]
+    once: tuple[str, ...]
     prepare: Callable[[Path, str], dict[str, str]]
+
+    def environment(self, home: Path, url: str) -> dict[str, str]:
+        """What it runs with; home is made."""
+        home.mkdir(parents=True, mode=0o700)
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)}
+        return {**inherited, **node.node().environment, "HOME": str(home), **self.prepare(home, url)}
 
 
 def _claude(_: Path, url: str) -> dict[str, str]:
@@ -39,41 +44,23 @@ def _pi(home: Path, url: str) -> dict[str, str]:
     return {"PI_OFFLINE": "1"}
 
 
+# Claude Code is the one that the Claude Agent SDK brings.
 CLAUDE = Agent(
     "claude",
-    "@anthropic-ai/claude-code",
-    "2.1.197",
-    "claude",
-    ("-p", "--verbose", "--output-format", "stream-json", "--dangerously-skip-permissions", TASK),
+    lambda: [
+        str(node.agents() / "@anthropic-ai" / "claude-agent-sdk-linux-x64" / "claude"),
+        *("--verbose", "--output-format", "stream-json", "--dangerously-skip-permissions"),
+    ],
+    ("-p", TASK),
     _claude,
 )
 PI = Agent(
     "pi",
-    "@mariozechner/pi-coding-agent",
-    "0.73.1",
-    "pi",
-    ("-p", "--mode", "json", "--provider", "script", "--model", "m", TASK),
+    lambda: [
+        str(node.node().program),
+        str(node.agents() / "@mariozechner" / "pi-coding-agent" / "dist" / "cli.js"),
+        *("--provider", "script", "--model", "m"),
+    ],
+    ("-p", "--mode", "json", TASK),
     _pi,
 )
-
-
-def installed(agent: Agent) -> Path:
-    """Its program, from the cache or by npm. ToolError: npm cannot give it."""
-    place = cache_dir() / "agents" / f"{agent.name}-{agent.version}"
-    with locked(f"agent-{agent.name}"):
-        if not place.exists():
-            with new_dir(place) as aside:
-                fetch = [
-                    "npm",
-                    "install",
-                    "--no-audit",
-                    "--no-fund",
-                    "--ignore-scripts",
-                    f"{agent.package}@{agent.version}",
-                ]
-                proc.run([*fetch, "--prefix", str(aside)], timeout=INSTALL)
-                # The one step of its own that is left out above: it puts its binary in place, which npm has brought.
-                script = aside / "node_modules" / agent.package / "install.cjs"
-                if script.exists():
-                    proc.run(["node", str(script)], timeout=INSTALL)
-    return place / "node_modules" / ".bin" / agent.program

@@ -100,14 +100,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Endpoint(ThreadingHTTPServer):
-    """last: what an agent's tool had given by its last request that had the most of it."""
+    """fullest: of an agent's requests the one that had the most of what its tool gave."""
 
     daemon_threads = True
 
     def __init__(self, files: Sequence[Path]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files = tuple(files)
-        self.last: list[str] = []
+        self.fullest: dict[str, Any] = {}
         self._lock = threading.Lock()
 
     @property
@@ -116,7 +116,7 @@ class Endpoint(ThreadingHTTPServer):
 
     def heard(self, request: dict[str, Any]) -> None:
         with self._lock:
-            self.last = max(self.last, results(request), key=len)
+            self.fullest = max(request, self.fullest, key=lambda one: len(results(one)))
 
 
 @contextmanager

@@ -58,9 +58,7 @@ def make(tree: Path, part: str, seed: int) -> Plan:
     chance = random.Random(f"{part} {seed}")
     files = sorted(str(path.relative_to(tree)) for path in (tree / part).glob("*.c"))
     focus = chance.sample(files, min(len(files), chance.randint(2, 5)))
-    functions = [f for file in focus for f in defined(tree, file)] or [
-        f for x in files for f in defined(tree, x)
-    ]
+    functions = [f for file in focus for f in defined(tree, file)] or [f for x in files for f in defined(tree, x)]
     chosen = chance.sample(functions, min(len(functions), chance.randint(*FUNCTIONS)))
     task = chance.choice(TASKS).format(function=chosen[0].name, file=chosen[0].file, part=part)
     steps = [*_orientation(part, focus, chance)]
@@ -87,9 +85,7 @@ def _orientation(part: str, focus: list[str], chance: random.Random) -> Iterator
         length = chance.choice((60, 90, 140))
         yield Step(f"Now {file}: its head says what it is about.", f"sed -n '1,{length}p' {file}")
         if chance.random() < 0.5:
-            yield Step(
-                "Which locks does it take?", f'grep -n "{LOCKS}" {file} | head -n {chance.choice((30, 60))}'
-            )
+            yield Step("Which locks does it take?", f'grep -n "{LOCKS}" {file} | head -n {chance.choice((30, 60))}')
 
 
 def _look_into(function: Function, part: str, chance: random.Random) -> Iterator[Step]:
@@ -101,9 +97,7 @@ def _look_into(function: Function, part: str, chance: random.Random) -> Iterator
         f"sed -n '{start},{end}p' {file}",
     )
     if chance.random() < 0.4:
-        yield Step(
-            "Is it known outside of this directory?", f"git grep -n -w {name} -- include kernel | head -n 20"
-        )
+        yield Step("Is it known outside of this directory?", f"git grep -n -w {name} -- include kernel | head -n 20")
     if chance.random() < 0.3:
         yield Step("The lines that follow matter, too.", f"nl -ba {file} | sed -n '{end},{end + 70}p'")
 
@@ -115,14 +109,10 @@ def _aside(function: Function, part: str, chance: random.Random) -> Step:
         (
             Step("Is there a header of its own?", f"cat {part}/{stem}.h"),
             Step("Which symbols are exported?", f"grep -n EXPORT_SYMBOL {function.file} | head -n 40"),
-            Step(
-                "What do the headers here hold?", f"find {part} -maxdepth 1 -name '*.h' | sort | xargs wc -l"
-            ),
+            Step("What do the headers here hold?", f"find {part} -maxdepth 1 -name '*.h' | sort | xargs wc -l"),
             Step("Is it documented?", f"git grep -l -w {function.name} -- Documentation | head -n 20"),
             Step("Where can it fail?", f'grep -n "goto \\|return -E" {function.file} | head -n 80'),
-            Step(
-                "Which structures are declared here?", f"grep -n '^struct .* {{' {part}/*.[ch] | head -n 50"
-            ),
+            Step("Which structures are declared here?", f"grep -n '^struct .* {{' {part}/*.[ch] | head -n 50"),
             Step("What does Kconfig say?", f"sed -n '1,70p' {part}/Kconfig"),
             Step(
                 "Are there self-tests that call it?",

@@ -36,18 +36,14 @@ def outputs(steps: tuple[plan.Step, ...]) -> list[dict[str, Any]]:
         function = {"name": "bash", "arguments": arguments}
         action = {"command": step.command, "tool_call_id": call}
         answers.append(
-            make_toolcall_output(
-                step.thought, [{"id": call, "type": "function", "function": function}], [action]
-            )
+            make_toolcall_output(step.thought, [{"id": call, "type": "function", "function": function}], [action])
         )
     return answers
 
 
 def machine(tree: Path) -> dict[str, str]:
     """What the prompt says about the machine: taken from the tree, so that it is the same everywhere."""
-    makefile = dict(
-        line.split(" = ", 1) for line in (tree / "Makefile").read_text().split("\n")[:6] if " = " in line
-    )
+    makefile = dict(line.split(" = ", 1) for line in (tree / "Makefile").read_text().split("\n")[:6] if " = " in line)
     release = ".".join(makefile[key].strip() for key in ("VERSION", "PATCHLEVEL", "SUBLEVEL"))
     return {"system": "Linux", "release": release, "version": "#1 SMP PREEMPT_DYNAMIC", "machine": "x86_64"}
 

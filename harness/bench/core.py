@@ -20,18 +20,21 @@ from harness.progress import Update
 
 OBJECT_BYTES = 6144  # of guest memory, roomy: a page, the inode and what belongs to it
 BASE_MB = 768
+TEXT = "Documentation/admin-guide/kernel-parameters.txt"  # of the tree: what is compressed
 TIMED_MB = 1024
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured. alloc, fault, read: (bytes, repeats); parallel: (milliseconds, rounds)."""
+    """How much is measured. alloc, fault, read, warm, spawn: (bytes, repeats); parallel: (milliseconds, rounds)."""
 
     objects: tuple[int, int]
     samples: int
     alloc: tuple[tuple[int, int], ...]
     fault: tuple[tuple[int, int], ...]
     read: tuple[int, int]
+    warm: tuple[int, int]
+    spawn: tuple[int, int]
     parallel: tuple[int, int]
     slab: int
 
@@ -47,6 +50,8 @@ FULL = Scale(
     alloc=((4 * KB, 400), (64 * KB, 100), (MB, 21), (50 * MB, 3)),
     fault=((4 * KB, 400), (64 * KB, 400), (MB, 100), (16 * MB, 11)),
     read=(4 * MB, 401),
+    warm=(128 * KB, 201),
+    spawn=(150 * MB, 3),
     parallel=(400, 15),
     slab=20_000,
 )
@@ -56,6 +61,8 @@ QUICK = Scale(
     alloc=((4 * KB, 60), (64 * KB, 11), (MB, 3)),
     fault=((4 * KB, 60), (MB, 11)),
     read=(MB, 101),
+    warm=(128 * KB, 21),
+    spawn=(8 * MB, 3),
     parallel=(100, 3),
     slab=5_000,
 )
@@ -87,7 +94,7 @@ def measure(built: Kernel, scale: Scale, topology: str, update: Update = lambda 
     if scale.memory_mb > available * 9 // 10:
         cause = f"this takes a guest of {scale.memory_mb} MB, the machine has {available} MB available"
         raise UsageError(cause, hint="harness bench core --quick")
-    files = {program.PROGRAM: program.build(built)}
+    files = {program.PROGRAM: program.build(built), program.TEXT: built.tree / TEXT}
     update("boot, instructions counted")
     with Guest.start(built, topology=topology, memory_mb=scale.memory_mb, cpus=1, counted=True, files=files) as guest:
         counted = dict(_counted(guest, scale, update))
@@ -104,6 +111,8 @@ def measure(built: Kernel, scale: Scale, topology: str, update: Update = lambda 
         *rows.alloc(clock, {count: counted[f"alloc {count}"] for count, _ in scale.alloc}),
         *rows.read(counted[f"read {scale.read[0]}"], timed),
         *rows.fault(clock, {count: counted[f"fault {count}"] for count, _ in scale.fault}),
+        *rows.warm(counted[f"warm {scale.warm[0]}"], clock),
+        rows.spawn(counted[f"spawn {scale.spawn[0]}"], clock, scale.spawn[0]),
         *rows.parallel(together),
         *rows.slab(counted[f"slab {scale.slab}"]),
     ]
@@ -126,6 +135,8 @@ def _counted(guest: Machine, scale: Scale, update: Update) -> Iterator[tuple[str
         *(("alloc", one) for one in scale.alloc),
         *(("fault", one) for one in scale.fault),
         ("read", (scale.read[0], scale.read[1] // 10 + 1)),
+        ("warm", scale.warm),
+        ("spawn", scale.spawn),
         ("slab", (scale.slab,)),
         ("attach", (scale.objects[1], scale.samples)),
     ]

@@ -20,6 +20,7 @@ from harness.kernel import Kernel
 
 SOURCES = Path(__file__).parent / "guest"
 PROGRAM = "/bin/bench"  # in the guest
+TEXT = "/bench/text"
 HASHES = ("ssse3", "avx", "avx2", "ni")  # lib/crypto/x86: the program takes the one that the kernel takes
 MAX_OUTPUT = 16 << 20  # bytes
 MAX_EVENTS = 10_000
@@ -72,7 +73,8 @@ def build(kernel: Kernel) -> Path:
     """The program, made against this kernel's headers and with its SHA-256."""
     hashes = [kernel.tree / "lib" / "crypto" / "x86" / f"sha256-{name}-asm.S" for name in HASHES]
     sources = [*sorted(SOURCES.glob("*.c")), *hashes]
-    return compile_static(sources, headers=kernel.headers, name="bench", flags=["-I", str(SOURCES / "kernel")])
+    flags = ["-I", str(SOURCES / "kernel")]
+    return compile_static(sources, headers=kernel.headers, name="bench", flags=flags, libraries=["zstd"])
 
 
 def run(guest: Machine, name: str, *numbers: int) -> Output:

@@ -16,6 +16,9 @@ GROWTH_MOST = 1.2
 ALLOC_MOST = 1.3
 READ_MOST = 1.03
 FAULT_MOST = 1.10
+WARM_MOST = 1.15
+SWAP_MOST = 0.5
+SPAWN_MOST = 0.01
 SCALING_LEAST = 1.8
 OWN_BYTES_MOST = 128  # of kernel memory that is the series' own
 
@@ -138,6 +141,26 @@ def fault(clock: Clock, outputs: Mapping[int, Output]) -> list[Row]:
         detail = f"{smu:,.0f} and {memfd:,.0f} instructions"
         rows.append(Row(f"fault.{count}", title, "ratio", smu / memfd, FAULT_MOST, detail=detail))
     return rows
+
+
+def warm(output: Output, clock: Clock) -> list[Row]:
+    """Reading one chunk that is compressed: all its pages, by faults."""
+    took = {name: output.median(f"warm.{name}") - clock.reading for name in ("object", "decode", "swap")}
+    title = "reading what is compressed"
+    told = f"{took['object']:,.0f} instructions; libzstd {took['decode']:,.0f}, zram {took['swap']:,.0f}"
+    return [
+        Row("warm.decode", f"{title} / decoding it", "ratio", took["object"] / took["decode"], WARM_MOST, detail=told),
+        Row("warm.swap", f"{title} / the same from zram", "ratio", took["object"] / took["swap"], SWAP_MOST),
+    ]
+
+
+def spawn(output: Output, clock: Clock, count: int) -> Row:
+    """An agent's start with that many bytes of prompt and tools."""
+    attach, copy = (output.median(f"spawn.{name}") - clock.reading for name in ("attach", "copy"))
+    told = f"{attach:,.0f} and {copy:,.0f} instructions"
+    return Row(
+        "spawn", f"finding and mapping {size(count)} / copying it", "ratio", attach / copy, SPAWN_MOST, detail=told
+    )
 
 
 def parallel(measured: Mapping[str, Sequence[Round]]) -> list[Row]:

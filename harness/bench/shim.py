@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import anonymous, programs, userspace
+from harness import anonymous, node, programs, userspace
 from harness.anonymous import Alike
 from harness.bench import stats
 from harness.errors import LabError
@@ -36,7 +36,10 @@ const texts = names.map((name) => require('fs').readFileSync(name, 'latin1').sli
 console.log('ready');
 setInterval(() => texts.length + litter.length, 1e6);
 """
-HOLDERS = {"python": (sys.executable, "-c", PYTHON), "node": ("node", "-e", NODE)}
+HOLDERS = {
+    "python": lambda: [sys.executable, "-c", PYTHON],
+    "node": lambda: [str(node.node().program), "-e", NODE],
+}
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ def _held(language: str, count: int, texts: Sequence[Path], env: Mapping[str, st
 @contextmanager
 def _holder(language: str, number: int, texts: Sequence[Path], env: Mapping[str, str]) -> Iterator[int]:
     """A process that has done other things before, as each has, and now holds the texts."""
-    *interpreter, script = HOLDERS[language]
+    *interpreter, script = HOLDERS[language]()
     argv = [*interpreter, script.format(most=MOST), str(number), *map(str, texts)]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, env={**os.environ, **env})
     try:

@@ -8,7 +8,7 @@ from harness.calls.memory import MAX_IMPORTANCE, NODES
 from harness.calls.ops import Mark, Pointer, Temperature, Valid
 from harness.calls.rules import EBADFD, may_signal, succeeds
 from harness.calls.wire import Answer
-from harness.calls.world import PAUSED, Agent, File, Process, World
+from harness.calls.world import PAUSED, Agent, File, Object, Process, World
 
 MARK = 280  # bytes of struct agent_mark
 PAGE = 4096
@@ -113,6 +113,16 @@ def _warm(agent: Agent, temperature: int, only: File | None = None) -> None:
         if only is None or held is only.object:
             hold.temperature, hold.resting = temperature, False
             held.hot = temperature == Temperature.HOT
+            if not held.hot:
+                _cool_bases(held)
+
+
+def _cool_bases(top: Object) -> None:
+    """A mark that is not HOT goes down to what somebody else holds."""
+    base = top.base
+    while base and not base.holders:
+        base.hot = False
+        base = base.base
 
 
 def _go_on(agent: Agent, state: int) -> None:

@@ -2,8 +2,9 @@
 
 core: instructions of ATTACH, allocations, faults; two processors against one; kernel memory. isolation: calls about
 what another domain has against calls about what nobody has. density: fleets of texts, beside what users have today.
-policy: the order of eviction beside plain LRU and an oracle, simulated. shim: programs with and without it, on this
-machine, by the clock. docs/bench.md and docs/preload.md tell what each figure means.
+policy: the order of eviction beside plain LRU and an oracle, simulated. tiers: where texts lie under a limit, and who
+waits. shim: programs with and without it, on this machine, by the clock.
+docs/bench.md and docs/preload.md tell what each figure means.
 """
 
 from __future__ import annotations
@@ -26,24 +27,27 @@ from harness.cache import REPO, new_file
 from harness.errors import EXIT_OK
 from harness.kernel import Kernel
 from harness.progress import step
-from harness.verbs import bench_density, bench_policy, bench_shim
+from harness.verbs import bench_density, bench_policy, bench_shim, bench_tiers
 
-SUMMARY = "what calls and shim cost, what another domain can time, how densely texts are held, who is evicted first"
+SUMMARY = "what calls and shim cost, what another domain can time, how densely texts are held, who goes first, where to"
+WHAT = ("core", "isolation", "density", "policy", "tiers", "shim")
 WIDE = 200  # columns of a table in a file
 STYLES = {"met": "green", "missed": "red", "undecided": "yellow", "": ""}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("core", "isolation", "density", "policy", "shim"), help="which measurement")
-    parser.add_argument("--quick", action="store_true", help="core, isolation, policy, shim: within a minute")
-    parser.add_argument("--topology", default="uma", metavar="T", help="the guests' memory topology (default uma)")
+    parser.add_argument("what", choices=WHAT, help="which measurement")
+    parser.add_argument("--quick", action="store_true", help="core, isolation, policy, tiers, shim: within a minute")
+    parser.add_argument("--topology", metavar="T", help="the guests' memory topology (default uma; tiers: hmat)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where results go (default out/bench-WHAT)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, alone on stdout")
     bench_density.add_arguments(parser)
     bench_policy.add_arguments(parser)
+    bench_tiers.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    args.topology = args.topology or (bench_tiers.TOPOLOGY if args.what == "tiers" else "uma")
     topology.measured(args.topology)  # before the build: a typing error should not take minutes to be noticed
     out: Path = args.out or REPO / "out" / f"bench-{args.what}"
     if args.what == "density":
@@ -52,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
         return bench_policy.measure(args, out)
     if args.what == "shim":
         return bench_shim.measure(args, out)
+    if args.what == "tiers":
+        return bench_tiers.measure(args, out)
     built = kernel.build()
     about = {
         "bench": args.what,

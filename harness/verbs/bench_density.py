@@ -31,7 +31,7 @@ GOALS = ("goal", "measured", "asked", "")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("density only")
+    group = parser.add_argument_group("density (tiers: --agents, --scale, --corpus, --memory)")
     letters = ", ".join(f"{name}: {title}" for name, title in TITLES.items()).replace("%", "%%")
     group.add_argument(
         "--fleet", action="append", choices=[name.value for name in Name], help=f"{letters} (repeatable; default all)"

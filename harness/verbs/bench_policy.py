@@ -22,6 +22,10 @@ WIDE = 160  # columns of a table in a file
 MB = 1 << 20
 COSTS = ("", "read MB", "LRU", "as built", "semantic", "informed", "oracle")
 GOALS = ("goal", "measured", "asked", "", "detail")
+NOTE = (
+    "A simulation: nothing was booted. Stalls are a model of "
+    f"{replay.CHUNK_NS // 1000} µs for each chunk and {replay.BYTE_NS} ns for each byte of it."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -134,13 +138,13 @@ def _keep(measured: Comparison, result: dict[str, Any], out: Path) -> None:
     result["charts"] = [{"png": str(png), "svg": str(svg)} for png, svg in pictures]
     result["report"] = str(out / "report.html")
     report.render(
-        "policy.html.j2",
+        "tables.html.j2",
         out / "report.html",
+        title="Who goes first",
+        note=NOTE,
         tables=[{"columns": columns, "rows": rows} for columns, rows in _tables(measured)],
         charts=[report.inline_svg(svg) for _, svg in pictures],
         ran_on=_ran_on(measured, result),
-        chunk_us=replay.CHUNK_NS // 1000,
-        byte_ns=replay.BYTE_NS,
     )
     with new_file(out / "result.json") as aside:
         aside.write_text(json.dumps(result, indent=2) + "\n")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import proc, topology
+from harness import measure, proc, topology
 from harness.cache import REPO, work_dir
 from harness.errors import (
     EXIT_KERNEL,
@@ -34,6 +34,7 @@ from harness.verbs.exec import memory
 
 SUMMARY = "run the tests"
 STAGES = ("unit", "native", "tree", "kunit", "guest")  # directories of tests/, the fast ones first
+JOB_MB = 2048  # for a guest and the Python around it
 # pytest's own exit codes
 INTERRUPTED, USAGE, NOTHING_RAN = 2, 4, 5
 ENDS = (0, 1, INTERRUPTED, USAGE, NOTHING_RAN)  # what is not here is pytest's own trouble
@@ -44,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="what takes long, too")
     parser.add_argument(
         "--topology", default="uma", metavar="T", help=f"the guests' memory (default uma). {topology.described()}"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="tests at a time (default: for all tests by processors and memory, else 1)",
     )
     parser.add_argument("-k", metavar="EXPR", help="only tests whose names match (pytest's -k)")
     parser.add_argument("--out", type=Path, default=REPO / "out" / "test", metavar="DIR", help="where results go")
@@ -91,6 +98,8 @@ class Outcome:
 def run(args: argparse.Namespace) -> int:
     if args.unit_kernel and args.paths:
         raise UsageError("--unit-kernel takes no paths")
+    if args.jobs is not None and args.jobs < 1:
+        raise UsageError(f"--jobs {args.jobs}: at least one test runs at a time")
     memory(args.topology)
     paths = _paths(args)
     outcome = _pytest(paths, args)
@@ -117,6 +126,16 @@ def _paths(args: argparse.Namespace) -> list[str]:
             raise UsageError(f"there is no {name}", hint="harness test tests/unit")
         named.append("::".join([str(place.resolve()), *rest]))
     return named
+
+
+def _jobs(args: argparse.Namespace) -> int:
+    """How many tests run at a time. Few tests are done before workers for them have started."""
+    if args.jobs is not None:
+        return int(args.jobs)
+    if args.paths or args.k or args.unit_kernel:
+        return 1
+    room = measure.host_available_mb() // JOB_MB
+    return max(1, min(len(os.sched_getaffinity(0)), room))
 
 
 def _pytest(paths: list[str], args: argparse.Namespace) -> Outcome:
@@ -150,4 +169,7 @@ def _command(paths: list[str], args: argparse.Namespace, junit: Path, told: Path
         "--long" if args.all else "",
     ]
     chosen = ["-k", args.k] if args.k else []
-    return [*filter(None, command), *chosen, "--", *paths]
+    jobs = _jobs(args)
+    # A worker that dies ends the session: it is pytest that is broken then, or a test that breaks it.
+    workers = ["--numprocesses", str(jobs), "--max-worker-restart=0"] if jobs > 1 else []
+    return [*filter(None, command), *chosen, *workers, "--", *paths]

@@ -24,6 +24,7 @@ from harness.kernel import Kernel
 
 HARNESS = (sys.executable, "-m", "harness")
 PROMPT = b"guest:~# "
+SLEEP = b"sh -c 'echo up; exec sleep 1000'\n"
 SPLAT = "WARNING: CPU: 0 PID: 1 at mm/agent_mem.c:12 agent_mem_alloc+0x1/0x2"
 
 
@@ -139,12 +140,12 @@ def person() -> Iterator[Person]:
 def test_a_shell_on_a_terminal_with_job_control(person: Person) -> None:
     person.types(b"stty size\n")
     assert b"33 101" in person.hears(PROMPT)
-    person.types(b"sleep 1000\n")
-    time.sleep(1)
+    person.types(SLEEP)
+    person.hears(b"\nup")  # the shell has let go of the terminal
     person.types(b"\x03")
     assert b"^C" in person.hears(PROMPT, 10)
-    person.types(b"sleep 1000\n")
-    time.sleep(1)
+    person.types(SLEEP)
+    person.hears(b"\nup")
     person.types(b"\x1a")
     assert b"Stopped" in person.hears(PROMPT, 10)
     person.resize(50, 132)

@@ -39,10 +39,10 @@ def guest(kernel: Kernel, pytestconfig: pytest.Config) -> Iterator[Guest]:
 
 
 @pytest.fixture(scope="module")
-def seed(pytestconfig: pytest.Config, record_testsuite_property: Callable[[str, object], None]) -> str:
+def seed(pytestconfig: pytest.Config, session_property: Callable[[str, object], None]) -> str:
     """Another one every time, told at once: a guest that hangs must not take it along."""
     made = secrets.token_hex(4)
-    record_testsuite_property("calls.seed", made)
+    session_property("calls.seed", made)
     with visible(pytestconfig):
         say(f"random calls: harness calls --seed {made}")
     return made

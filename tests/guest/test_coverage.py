@@ -26,8 +26,8 @@ def covered(kernels: Callable[[str], Kernel]) -> Iterator[Coverage]:
         suite.close()
 
 
-def test_lines_are_run(covered: Coverage, record_testsuite_property: Callable[[str, object], None]) -> None:
-    record_testsuite_property("coverage.lines", f"{covered.ratio:.4f}")
+def test_lines_are_run(covered: Coverage, session_property: Callable[[str, object], None]) -> None:
+    session_property("coverage.lines", f"{covered.ratio:.4f}")
     assert covered.ratio >= ENOUGH, "\n".join(map(str, covered.missed))
 
 

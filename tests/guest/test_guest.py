@@ -366,7 +366,7 @@ def test_a_kernel_that_does_not_come_up(kernel: Kernel) -> None:
 
 def test_a_boot_that_hangs_is_told_with_the_last_lines(kernel: Kernel) -> None:
     with pytest.raises(GuestFault, match="did not come up within") as caught:
-        Guest.start(kernel, append="rdinit=/bin/sleep -- 1000", memory_mb=512, timeout=12)
+        Guest.start(kernel, append="rdinit=/bin/sleep -- 1000", memory_mb=512, timeout=20)
     assert "Run /bin/sleep as init process" in caught.value.cause
 
 
@@ -447,8 +447,7 @@ def test_a_guest_that_breaks_the_protocol_is_at_fault(kernel: Kernel, tmp_path: 
         assert guest.console.exists()
 
 
-def test_a_second_boot_packs_nothing(kernel: Kernel) -> None:
+def test_a_second_boot_packs_nothing(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     image = initramfs.build(kernel.headers, {})
-    began = time.monotonic()
+    monkeypatch.delattr(initramfs, "archive")
     assert initramfs.build(kernel.headers, {}) == image
-    assert time.monotonic() - began < 2

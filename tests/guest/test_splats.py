@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from harness import share
 from harness.cache import REPO
 from harness.console import scan
 from harness.errors import EXIT_KERNEL, GuestFault
 from harness.guest import Guest
 from harness.kernel import Kernel
+from harness.share import About
 
 PROVOKE = "/sys/kernel/debug/provoke-crash/DIRECT"
 APPEND = "kasan_multi_shot"  # every report, not only the first one
@@ -160,11 +162,12 @@ def test_a_panic_ends_the_wait_for_a_command(doomed: Guest) -> None:
     assert "Kernel panic - not syncing: dumptest" in [splat.title for splat in found]
 
 
-def test_exec_ends_with_3_though_its_command_succeeded(kernels: Callable[[str], Kernel]) -> None:
-    kernels("debug")
+def test_exec_ends_with_3_though_its_command_succeeded(guest: Guest, kernels: Callable[[str], Kernel]) -> None:
+    here = About(kernels("debug").key, "uma", 1024, 2)
     command = f"echo WARNING > {PROVOKE}; echo done"
     argv = [sys.executable, "-m", "harness", "exec", "--flavour", "debug", "--", "sh", "-c", command]
-    done = subprocess.run(argv, capture_output=True, text=True, cwd=REPO, timeout=600)
+    with share.shared(guest, here):
+        done = subprocess.run(argv, capture_output=True, text=True, cwd=REPO, timeout=600)
     assert done.stdout == "done\n"
     assert done.returncode == EXIT_KERNEL, done.stderr
     assert "lkdtm_WARNING" in done.stderr

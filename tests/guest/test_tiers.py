@@ -10,7 +10,7 @@ from harness import selftests
 from harness.kernel import Kernel
 from harness.selftests import Selftests
 
-PROGRAMS = ("memory_test", "stats_test", "append_test", "lru_test")
+PROGRAMS = ("memory_test", "stats_test", "append_test", "lru_test", "swap_test")
 
 
 @pytest.fixture(scope="module")

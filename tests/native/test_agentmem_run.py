@@ -132,6 +132,7 @@ class Shell:
     def __init__(self, env: dict[str, str]) -> None:
         self._pid, self._terminal = pty.fork()
         if self._pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job, as we may be, has it ignored
             os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], {**env, "PS1": "$ ", "TERM": "dumb"})
         self._seen = b""
 

@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 from harness import corpus, node
+from harness.agents import endpoint
+from harness.agents.coding import CLAUDE, PI, TASK, Agent
+from harness.agents.endpoint import Endpoint
 from harness.cache import REPO
-from tests.native.scripted_model import ScriptedModel
 
 HERE = Path(__file__).parent / "node_agents"
 RECORDED = REPO.parent / "shared" / "corpus" / "dev.tar.zst"
@@ -27,61 +29,55 @@ SECONDS = 200.0
 
 @dataclass(frozen=True)
 class Project:
-    """A directory that an agent works in, with the binding and the agents installed, and a home of its own."""
+    """A directory that an agent works in, with the binding and the agents installed; home and store beside it."""
 
     path: Path
-    files: list[str]
-    env: Mapping[str, str]
+    model: Endpoint
 
-    def run(self, program: str, *argv: str, **env: str) -> dict[str, Any]:
+    @property
+    def home(self) -> Path:
+        return self.path.parent / "home"
+
+    @property
+    def store(self) -> dict[str, str]:
+        return {"XDG_RUNTIME_DIR": str(self.path.parent / "runtime"), "AGENTMEM_BACKEND": "fallback"}
+
+    def environment(self, agent: Agent, home: Path | None = None) -> dict[str, str]:
+        return {**agent.environment(home or self.home, self.model.url), **self.store}
+
+    def run(self, env: Mapping[str, str], program: str, *argv: str) -> dict[str, Any]:
         """What a program of node_agents/ answers."""
         call = [str(node.node().program), str(self.path / program), *argv]
-        done = subprocess.run(
-            call, cwd=self.path, env={**self.env, **env}, capture_output=True, text=True, timeout=SECONDS
-        )
+        done = subprocess.run(call, cwd=self.path, env=env, capture_output=True, text=True, timeout=SECONDS)
         assert done.returncode == 0, done.stderr
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return answer
 
     def held(self, *digests: str) -> dict[str, Any]:
         """Which objects somebody of this user holds, and the agents that there are."""
-        return self.run("look.mjs", *digests)
+        return self.run({**os.environ, **self.store}, "look.mjs", *digests)
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def model(tmp_path: Path) -> Iterator[Endpoint]:
+    files = [tmp_path / f"file{number}.txt" for number in range(6)]
+    for number, file in enumerate(files):
+        file.write_text("".join(f"line {line} of file {number}\n" for line in range(400)))
+    with endpoint.serve(files) as running:
+        yield running
+
+
+@pytest.fixture
+def project(tmp_path: Path, model: Endpoint) -> Project:
     place = tmp_path / "project"
     (modules := place / "node_modules").mkdir(parents=True)
     for package in node.agents().iterdir():
         (modules / package.name).symlink_to(package)
     (modules / "libagentmem-node").symlink_to(node.build("plain"))
-    for name in ("home", "runtime"):
-        (tmp_path / name).mkdir(mode=0o700)
+    (tmp_path / "runtime").mkdir(mode=0o700)
     for program in HERE.iterdir():
         (place / program.name).write_bytes(program.read_bytes())
-    files = []
-    for number in range(6):
-        files.append(str(place / f"file{number}.txt"))
-        Path(files[-1]).write_text("".join(f"line {line} of file {number}\n" for line in range(400)))
-    env = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("ANTHROPIC", "CLAUDE", "PI_"))},
-        **node.node().environment,
-        "HOME": str(tmp_path / "home"),
-        "XDG_RUNTIME_DIR": str(tmp_path / "runtime"),
-        "AGENTMEM_BACKEND": "fallback",
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        "DISABLE_AUTOUPDATER": "1",
-        "IS_SANDBOX": "1",
-        "ANTHROPIC_API_KEY": "none",
-        "PI_OFFLINE": "1",
-    }
-    return Project(place, files, env)
-
-
-@pytest.fixture
-def model(project: Project) -> Iterator[ScriptedModel]:
-    with ScriptedModel(project.files, "All files are read.") as running:
-        yield running
+    return Project(place, model)
 
 
 def sha256(data: bytes) -> str:
@@ -100,7 +96,7 @@ Running = tuple[subprocess.Popen[str], list[str]]
 
 
 @contextlib.contextmanager
-def agent(argv: list[str], project: Project, env: Mapping[str, str]) -> Iterator[Running]:
+def running(argv: list[str], project: Project, env: Mapping[str, str]) -> Iterator[Running]:
     """A running agent that takes lines and answers lines."""
     lines: list[str] = []
     pipe, log = subprocess.PIPE, project.path / "agent.log"
@@ -128,28 +124,24 @@ def say(process: subprocess.Popen[str], message: object) -> None:
 
 
 @pytest.mark.long
-def test_the_sdk_keeps_session_and_results_and_resumes_in_another_process(
-    project: Project, model: ScriptedModel
-) -> None:
+def test_the_sdk_keeps_session_and_results_and_resumes_in_another_process(project: Project) -> None:
     """The second process has nothing but the session's digest: no file, no memory of the first one's."""
+    files = len(project.model.files)
     holder = [str(node.node().program), str(project.path / "sdk.mjs")]
-    env = {**project.env, "ANTHROPIC_BASE_URL": model.url}
-    with agent(holder, project, env) as (process, lines):
+    with running(holder, project, project.environment(CLAUDE)) as (process, lines):
         wait_for(lambda: lines or process.poll() is not None, "the first query")
         first = json.loads(lines[-1])
-        assert first["last"] == "All files are read."
-        assert len(first["results"]) == len(project.files)
+        assert first["last"] == endpoint.FINAL
+        assert len(first["results"]) == files
         for number, text in enumerate(first["results"]):
             assert f"line 399 of file {number}" in text
-        (saved,) = (project.path.parent / "home" / ".claude" / "projects").glob("*/*.jsonl")
+        (saved,) = (project.home / ".claude" / "projects").glob("*/*.jsonl")
         on_disk = [json.loads(line) for line in saved.read_text().splitlines()]
         assert [entry for entry in on_disk if "uuid" in entry] == [e for e in first["entries"] if "uuid" in e]
         assert project.held(first["digest"])["held"] == [True]
-        home = project.path.parent / "other-home"
-        home.mkdir()
-        where = {"HOME": str(home), "ANTHROPIC_BASE_URL": model.url}
-        second = project.run("sdk.mjs", json.dumps(first["key"]), first["digest"], **where)
-    assert second["last"] == "All files are read."
+        elsewhere = project.environment(CLAUDE, project.home.with_name("other-home"))
+        second = project.run(elsewhere, "sdk.mjs", json.dumps(first["key"]), first["digest"])
+    assert second["last"] == endpoint.FINAL
     assert second["results"] == [], "the model was shown the earlier results, and asked for no more"
     assert len(second["entries"]) > len(first["entries"])
     assert second["entries"][: len(first["entries"])] == first["entries"]
@@ -159,33 +151,32 @@ def test_the_sdk_keeps_session_and_results_and_resumes_in_another_process(
 
 
 @pytest.mark.long
-def test_claude_code_keeps_its_session_by_the_hook(project: Project, model: ScriptedModel) -> None:
-    binary = node.agents() / "@anthropic-ai" / "claude-agent-sdk-linux-x64" / "claude"
+def test_claude_code_keeps_its_session_by_the_hook(project: Project) -> None:
+    files = len(project.model.files)
     hook = {"type": "command", "command": f"{node.node().program} {node.build('plain')}/lib/claude-hook.js"}
     events = ("SessionStart", "UserPromptSubmit", "PostToolUse", "Stop", "SessionEnd")
     settings = {"hooks": {event: [{"matcher": "", "hooks": [hook]}] for event in events}}
     (project.path / "settings.json").write_text(json.dumps(settings))
-    streams = ["--input-format", "stream-json", "--output-format", "stream-json", "--verbose"]
-    argv = [str(binary), "-p", *streams, "--settings", "settings.json", "--dangerously-skip-permissions"]
-    text = {"role": "user", "content": [{"type": "text", "text": "Read the files, one after another."}]}
-    with agent(argv, project, {**project.env, "ANTHROPIC_BASE_URL": model.url}) as (process, lines):
+    argv = [*CLAUDE.program(), "-p", "--input-format", "stream-json", "--settings", "settings.json"]
+    text = {"role": "user", "content": [{"type": "text", "text": TASK}]}
+    with running(argv, project, project.environment(CLAUDE)) as (process, lines):
         say(process, {"type": "user", "message": text})
         wait_for(lambda: any('"type":"result"' in line for line in lines), "the answer")
-        (saved,) = (project.path.parent / "home" / ".claude" / "projects").glob("*/*.jsonl")
+        (saved,) = (project.home / ".claude" / "projects").glob("*/*.jsonl")
         (state,) = (project.path.parent / "runtime").glob("agentmem-claude-*/*.json")
         kept = wait_for(lambda: _idle(project), "the last hook") and json.loads(state.read_text())
         assert kept["pid"] == process.pid
-        assert len(kept["results"]) == len(project.files)
+        assert len(kept["results"]) == files
         content = saved.read_bytes()
         seen = project.held(kept["transcript"], *kept["results"])
-        assert seen["held"] == [True] * (1 + len(project.files))
+        assert seen["held"] == [True] * (1 + files)
         assert content.startswith(seen["first"].encode()), "a state of the transcript"
         assert len(seen["first"]) > len(content) // 2
         assert process.stdin
         process.stdin.close()
         assert process.wait(60) == 0
     after = project.held(kept["transcript"], *kept["results"])
-    assert after["held"] == [False] * (1 + len(project.files)), "nothing is left when Claude Code has ended"
+    assert after["held"] == [False] * (1 + files), "nothing is left when Claude Code has ended"
 
 
 def _idle(project: Project) -> bool:
@@ -196,23 +187,17 @@ def _idle(project: Project) -> bool:
 
 
 @pytest.mark.long
-def test_pi_keeps_its_session_as_it_runs(project: Project, model: ScriptedModel) -> None:
-    home = project.path.parent / "home"
-    (settings := home / ".pi" / "agent").mkdir(parents=True)
-    script = {"id": "m", "contextWindow": 2_000_000, "maxTokens": 8000}
-    provider = {"baseUrl": model.url, "api": "anthropic-messages", "apiKey": "none", "models": [script]}
-    (settings / "models.json").write_text(json.dumps({"providers": {"script": provider}}))
-    cli = node.agents() / "@mariozechner" / "pi-coding-agent" / "dist" / "cli.js"
-    extension = node.build("plain") / "lib" / "pi.mjs"
-    argv = [str(node.node().program), str(cli), "--mode", "rpc", "--provider", "script", "--model", "m"]
-    with agent([*argv, "-e", str(extension)], project, project.env) as (process, lines):
-        say(process, {"id": "1", "type": "prompt", "message": "Read the files, one after another."})
+def test_pi_keeps_its_session_as_it_runs(project: Project) -> None:
+    argv = [*PI.program(), "--mode", "rpc", "-e", str(node.build("plain") / "lib" / "pi.mjs")]
+    with running(argv, project, project.environment(PI)) as (process, lines):
+        say(process, {"id": "1", "type": "prompt", "message": TASK})
         wait_for(lambda: any('"type":"agent_end"' in line for line in lines), "the answer")
         wait_for(lambda: ["pi project", "idle"] in project.held()["agents"], "the agent at rest")
-        (saved,) = (home / ".pi" / "agent" / "sessions").rglob("*.jsonl")
+        (saved,) = (project.home / ".pi" / "agent" / "sessions").rglob("*.jsonl")
         content = saved.read_bytes()
-        assert content.count(b'"toolResult"') >= len(project.files) and b"All files are read." in content
-        seen = project.held(sha256(content), sha256(json.loads(model.systems[-1])[0]["text"].encode()))
+        assert content.count(b'"toolResult"') >= len(project.model.files) and endpoint.FINAL.encode() in content
+        system = project.model.fullest["system"][0]["text"]
+        seen = project.held(sha256(content), sha256(system.encode()))
         assert seen["held"] == [True, True], "the session as it is on disk, and the system prompt"
         assert seen["first"] == content.decode()
         assert seen["logical"] >= len(content)

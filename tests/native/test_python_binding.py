@@ -18,7 +18,8 @@ from elftools.elf.sections import SymbolTableSection
 from harness import binding, interpreters
 from harness.errors import LabError, ToolError
 
-VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+# The oldest and the newest, and with --all those between.
+VERSIONS = ("3.11", *(pytest.param(version, marks=pytest.mark.long) for version in ("3.12", "3.13")), "3.14")
 LEAST = 100  # tests of the suite: fewer, and some were not found
 NEEDED = {"libc.so.6"}
 CONSUMER = """

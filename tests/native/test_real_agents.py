@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -24,20 +23,14 @@ def largest_headers() -> list[Path]:
 
 def session(agent: Agent, place: Path, *wrapper: str) -> list[str]:
     """What its tool gave for each file, as it told the model."""
-    (home := place / "home").mkdir(parents=True)
-    (work := place / "work").mkdir()
+    (work := place / "work").mkdir(parents=True)
     (runtime := place / "runtime").mkdir(mode=0o700)
     with endpoint.serve(largest_headers()) as model:
+        env = agent.environment(place / "home", model.url)
         done = subprocess.run(
-            [*wrapper, coding.installed(agent), *agent.argv],
+            [*wrapper, *agent.program(), *agent.once],
             cwd=work,
-            env={
-                **os.environ,
-                **agent.prepare(home, model.url),
-                "HOME": str(home),
-                "XDG_RUNTIME_DIR": str(runtime),
-                "AGENTMEM_BACKEND": "fallback",
-            },
+            env={**env, "XDG_RUNTIME_DIR": str(runtime), "AGENTMEM_BACKEND": "fallback"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -45,7 +38,7 @@ def session(agent: Agent, place: Path, *wrapper: str) -> list[str]:
         )
     assert done.returncode == 0, done.stderr[-2000:] + done.stdout[-2000:]
     assert endpoint.FINAL in done.stdout
-    return model.last
+    return endpoint.results(model.fullest)
 
 
 @pytest.mark.parametrize("agent", [coding.PI, coding.CLAUDE], ids=lambda agent: agent.name)

@@ -278,6 +278,20 @@ def test_what_only_a_paused_agent_holds_is_warm_until_it_goes_on(script: Script)
     script.gives(Stats(0, Scope.SMU, 0, size=16), smu_stats(Temperature.COLD))
 
 
+def test_cold_goes_down_to_bases_that_nobody_holds(script: Script) -> None:
+    in_memory = struct.pack("<IIIIQQ", 104, 0, 0, Temperature.HOT, 100, 4096)
+    dropped = struct.pack("<IIIIQQ", 104, 0, 0, Temperature.HOT, 100, 0)
+    script.gives(alloc(0, 0, 100), made(7, content(100)))
+    script.gives(Mark(0, 0, valid=Valid.TEMPERATURE, temperature=Temperature.HOT), OK)
+    script.gives(alloc(0, 1, 50, APPEND, base=0, offset=100), made(8, content(150), DELTA))
+    script.never(Stats(0, Scope.SMU, 0, size=32), Answer(104, dropped + b"\xaa"))
+    script.gives(Stats(0, Scope.SMU, 0, size=32), Answer(104, in_memory + b"\xaa"))
+    script.gives(Close(0, 0), OK)
+    script.gives(Mark(0, 1, valid=Valid.TEMPERATURE, temperature=Temperature.COLD), OK)
+    script.gives(attach(0, 2, content(100)), made(7, content(100), DEDUP))
+    script.gives(Stats(0, Scope.SMU, 2, size=32), Answer(104, dropped + b"\xaa"))
+
+
 # -- figures --
 
 

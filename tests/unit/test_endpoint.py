@@ -53,4 +53,4 @@ def test_over_http_it_answers_and_remembers_what_the_tool_gave() -> None:
         assert streamed.startswith("event: message_start\ndata: ") and endpoint.FINAL in streamed
         assert "input_tokens" in json.loads(post(request(1), "/v1/messages/count_tokens"))
         post(request(1))
-    assert model.last == ['"file 0"', '"file 1"']
+    assert endpoint.results(model.fullest) == ['"file 0"', '"file 1"']

@@ -40,6 +40,16 @@ def test_a_gate_that_makes_no_sense_is_refused(tmp_path: Path, text: str) -> Non
         gate(tmp_path, text)
 
 
+def test_an_object_belongs_to_a_kernel_whose_configuration_has_it(tmp_path: Path) -> None:
+    (tmp_path / "mm").mkdir()
+    (tmp_path / "mm" / "Makefile").write_text(
+        "obj-y += always.o\nobj-$(CONFIG_ONE) += first.o \\\n\t\t  one.o\nobj-$(CONFIG_TWO) += two.o\n"
+    )
+    config = "CONFIG_ONE=y\n# CONFIG_TWO is not set\n"
+    has = [name for name in ("always", "first", "one", "two") if gates.belongs(tmp_path, f"mm/{name}.o", config)]
+    assert has == ["always", "first", "one"]
+
+
 def test_exceptions_take_lines_out_and_nothing_else(tmp_path: Path) -> None:
     one = gate(
         tmp_path,
@@ -81,6 +91,7 @@ def test_a_tool_that_fails_without_a_word_is_no_pass(applied: Laboratory) -> Non
 
 def test_make_gates_need_proof_that_the_tool_ran(applied: Laboratory) -> None:
     makefile = applied.tree / "Makefile"
+    (applied.tree / "mm" / "Makefile").write_text("obj-y += agent.o\n")
     makefile.write_text(makefile.read_text() + "mm/agent.o:\n\t@echo checking with $(CHECK)\n")
     text = 'summary = "s"\nover = "object"\nmake = ["CHECK=sparse"]\ncomplaint = "warning:"\nrequire = "{}"\n'
     (applied.repo / "kconfig").mkdir()

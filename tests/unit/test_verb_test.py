@@ -23,7 +23,9 @@ IMPORTS = (
     "from harness.errors import BuildError, GuestFault, LabError, UsageError\nfrom pathlib import Path\nimport pytest\n"
 )
 SPLAT = IMPORTS + "def test_splat(): raise GuestFault('a WARN', log=Path('console.log'), hint='less console.log')\n"
+LATE = IMPORTS + "@pytest.fixture\ndef end():\n yield\n raise GuestFault('late')\ndef test_it(end): pass\n"
 TROUBLE = IMPORTS + "def test_trouble(): raise LabError('QEMU is gone', hint='harness doctor')\n"
+AT_A_TIME = pytest.mark.parametrize("jobs", ["1", "2"])
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,20 @@ def command(place: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "harness", "test", "--out", str(place / "out"), *arguments]
 
 
+def outside() -> dict[str, str]:
+    """An environment without what this very session was started with."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+
+
+def hears_ctrl_c() -> None:
+    """Also where this very session was started in the background of a shell."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def invoke(place: Path, *arguments: str) -> Ended:
-    # As in CI: no terminal. Not what this very session was started with.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     argv = command(place, *arguments)
     done = subprocess.run(
-        argv, capture_output=True, text=True, cwd=REPO, env=env, timeout=120, stdin=subprocess.DEVNULL
+        argv, capture_output=True, text=True, cwd=REPO, env=outside(), timeout=120, stdin=subprocess.DEVNULL
     )
     return Ended(done.returncode, done.stdout, done.stderr, place / "out" / "junit.xml")
 
@@ -97,11 +107,7 @@ def test_json_is_alone_on_stdout(tmp_path: Path) -> None:
             "no kernel",
         ),
         (IMPORTS + "@pytest.fixture\ndef guest(): raise LabError('no QEMU')\ndef test_it(guest): pass\n", 4, "no QEMU"),
-        (
-            IMPORTS + "@pytest.fixture\ndef end():\n yield\n raise GuestFault('late')\ndef test_it(end): pass\n",
-            3,
-            "late",
-        ),
+        (LATE, 3, "late"),
         (IMPORTS + "def test_caught():\n with pytest.raises(GuestFault): raise GuestFault('x')\n" + BAD, 1, "1 failed"),
         ("def test_full(): raise OSError(28, 'No space left on device')\n", 4, "No space left"),
         (IMPORTS + "def test_usage(): raise UsageError('patches/optional is empty')\n", 1, "patches/optional"),
@@ -185,6 +191,7 @@ def test_a_series_that_does_not_apply_is_the_kernels_fault_and_the_rest_is_teste
         ("--unit-kernel", "tests/unit"),
         ("--topology", "ring"),
         ("-k",),
+        ("--jobs", "0"),
     ],
 )
 def test_wrong_arguments_are_usage(tmp_path: Path, arguments: tuple[str, ...]) -> None:
@@ -205,8 +212,9 @@ def test_a_hanging_test_ends_and_the_next_one_runs(tmp_path: Path) -> None:
     assert "Timeout" in ended.json()["failures"][0]["message"]
 
 
+@AT_A_TIME
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_tears_down_and_leaves_the_junit_file(tmp_path: Path, sig: signal.Signals) -> None:
+def test_interrupted_it_tears_down_and_leaves_the_junit_file(tmp_path: Path, sig: signal.Signals, jobs: str) -> None:
     waits = f"""\
 import time, pytest
 from pathlib import Path
@@ -219,9 +227,23 @@ def test_waits(guest):
     (HERE / "waiting").touch()
     time.sleep(100)
 """
+    told = f"""\
+import os
+from pathlib import Path
+def pytest_runtest_logfinish():
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        Path({str(tmp_path)!r}, "told").touch()
+"""
+    (tmp_path / "conftest.py").write_text(told)
     (tmp_path / "test_one.py").write_text(GOOD + waits)
-    process = subprocess.Popen(command(tmp_path, str(tmp_path)), cwd=REPO, stdout=subprocess.DEVNULL)
-    assert appears(tmp_path / "waiting")
+    process = subprocess.Popen(
+        command(tmp_path, "--jobs", jobs, str(tmp_path)),
+        cwd=REPO,
+        env=outside(),
+        stdout=subprocess.DEVNULL,
+        preexec_fn=hears_ctrl_c,
+    )
+    assert appears(tmp_path / "waiting") and appears(tmp_path / "told")
     process.send_signal(sig)
     assert process.wait(30) == (130 if sig == signal.SIGINT else -signal.SIGTERM)
     assert appears(tmp_path / "torn-down")
@@ -236,15 +258,18 @@ def appears(path: Path) -> bool:
     return path.exists()
 
 
-def test_results_are_tied_to_the_checkout(tmp_path: Path) -> None:
-    ended = harness_test(tmp_path, test_one=GOOD)
+@AT_A_TIME
+def test_results_are_tied_to_the_checkout(tmp_path: Path, jobs: str) -> None:
+    ended = harness_test(tmp_path, "--jobs", jobs, test_one=GOOD)
     properties = {one.get("name"): one.get("value") for one in ElementTree.parse(ended.junit).iter("property")}
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=REPO, capture_output=True, text=True, check=True)
     assert properties["repository.commit"] == head.stdout.strip()
     assert properties["repository.changed"] in ("True", "False")
+    assert len(properties) == len(list(ElementTree.parse(ended.junit).iter("property")))
 
 
-def test_results_are_tied_to_the_kernel_they_used(tmp_path: Path) -> None:
+@AT_A_TIME
+def test_results_are_tied_to_the_kernel_they_used(tmp_path: Path, jobs: str) -> None:
     uses = """\
 import pytest
 from pathlib import Path
@@ -256,7 +281,7 @@ def kernel():
 def test_with(kernel): pass
 def test_without(): pass
 """
-    junit = ElementTree.parse(harness_test(tmp_path, test_one=uses).junit)
+    junit = ElementTree.parse(harness_test(tmp_path, "--jobs", jobs, test_one=uses).junit)
     found = {
         case.get("name"): [(one.get("name"), one.get("value")) for one in case.iter("property")]
         for case in junit.iter("testcase")
@@ -264,7 +289,8 @@ def test_without(): pass
     assert found == {"test_with": [("kernel", "the-key")], "test_without": []}
 
 
-def test_slow_preparations_are_seen_while_they_run(tmp_path: Path) -> None:
+@AT_A_TIME
+def test_slow_preparations_are_seen_while_they_run(tmp_path: Path, jobs: str) -> None:
     slow = """\
 import pytest
 from harness.progress import step
@@ -275,7 +301,7 @@ def built(pytestconfig):
         pass
 def test_it(built): pass
 """
-    assert "build lab: done" in harness_test(tmp_path, test_one=slow).err
+    assert "build lab: done" in harness_test(tmp_path, "--jobs", jobs, test_one=slow).err
 
 
 def test_without_paths_the_fast_ones_come_first() -> None:
@@ -283,3 +309,68 @@ def test_without_paths_the_fast_ones_come_first() -> None:
 
     assert test.STAGES == ("unit", "native", "tree", "kunit", "guest")
     assert all((REPO / "tests" / stage).is_dir() for stage in test.STAGES)
+
+
+# -- several at a time -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("content", "code"), [(GOOD, 0), (BAD, 1), (BAD + SPLAT, 3), (BAD + TROUBLE, 4), (LATE, 3)])
+def test_a_worker_tells_whose_fault_it_is(tmp_path: Path, content: str, code: int) -> None:
+    ended = harness_test(tmp_path, "--jobs", "2", "--json", test_one=GOOD, test_two=content)
+    assert ended.code == code
+    assert bool(ended.json()["failures"]) == (code != 0)
+    assert "test_good" in ended.names()
+
+
+@pytest.mark.parametrize(
+    ("files", "code"),
+    [
+        ({"conftest": "import os\ndef pytest_runtest_setup(item): os._exit(0)\n"}, 4),
+        ({"conftest": "def pytest_collection_modifyitems(items): 1 / 0\n"}, 4),
+        ({"conftest": "def pytest_runtest_protocol(item): return True\n"}, 4),
+        ({"test_broken": "import no_such_module\n"}, 4),
+        ({"test_broken": "from harness.errors import ApplyError\nraise ApplyError('0003 does not apply')\n"}, 3),
+    ],
+    ids=["worker-dies", "listing-breaks", "test-is-lost", "does-not-load", "does-not-apply"],
+)
+def test_what_breaks_a_worker_is_no_success(tmp_path: Path, files: dict[str, str], code: int) -> None:
+    ended = harness_test(tmp_path, "--jobs", "2", test_one=GOOD, **files)
+    assert ended.code == code
+    assert "error: " in ended.err
+
+
+MEETS = """\
+import time
+from pathlib import Path
+import pytest
+HERE = Path(__file__).parent
+def meet(mine, other):
+    (HERE / mine).touch()
+    end = time.monotonic() + 30
+    while not (HERE / other).exists():
+        assert time.monotonic() < end, "alone"
+        time.sleep(0.05)
+"""
+
+
+def test_two_files_are_tested_at_the_same_time(tmp_path: Path) -> None:
+    files = {f"test_{mine}": MEETS + f"def test_it(): meet({mine!r}, {other!r})\n" for mine, other in ("ab", "ba")}
+    assert harness_test(tmp_path, "--jobs", "2", **files).code == 0
+
+
+def test_two_kernels_of_a_file_are_tested_at_the_same_time_each_in_order(tmp_path: Path) -> None:
+    content = """
+SEEN = []
+@pytest.fixture(scope="session")
+def suite(request):
+    meet(request.param, {"lab": "debug", "debug": "lab"}[request.param])
+    SEEN.clear()
+    return request.param
+@pytest.mark.parametrize("case", range(5))
+@pytest.mark.parametrize("suite", ["lab", "debug"], indirect=True, scope="session")
+def test_case(suite, case):
+    SEEN.append(case)
+    assert SEEN == list(range(case + 1))
+"""
+    ended = harness_test(tmp_path, "--jobs", "2", test_one=MEETS + content)
+    assert (ended.code, len(ended.names())) == (0, 10), ended.out

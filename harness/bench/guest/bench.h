@@ -7,6 +7,8 @@
  *	bench alloc BYTES REPEATS		first and second allocation; copy and SHA-256 of the same bytes
  *	bench read BYTES REPEATS		reading a mapping; a memfd's beside it
  *	bench fault BYTES REPEATS		touching a new mapping; a memfd's beside it
+ *	bench warm BYTES REPEATS		reading what is compressed; libzstd and zram beside it
+ *	bench spawn BYTES REPEATS		found and mapped; a copy beside it
  *	bench parallel OPERATION MASK MILLISECONDS	work done on one processor, or on two
  *	bench slab COUNT			kernel memory of objects and holders; a memfd's beside it
  *	bench isolation OBJECTS SAMPLES SEED	what another domain can time
@@ -95,6 +97,8 @@ void bench_attach(const uint64_t *arguments);
 void bench_alloc(const uint64_t *arguments);
 void bench_read(const uint64_t *arguments);
 void bench_fault(const uint64_t *arguments);
+void bench_warm(const uint64_t *arguments);
+void bench_spawn(const uint64_t *arguments);
 void bench_parallel(const uint64_t *arguments);
 void bench_slab(const uint64_t *arguments);
 void bench_isolation(const uint64_t *arguments);

@@ -15,7 +15,8 @@ static const struct {
 } benches[] = {
 	{ "clock", 1, bench_clock },	 { "attach", 2, bench_attach }, { "alloc", 2, bench_alloc },
 	{ "read", 2, bench_read },	 { "fault", 2, bench_fault },	{ "parallel", 3, bench_parallel },
-	{ "slab", 1, bench_slab },	 { "isolation", 3, bench_isolation },
+	{ "slab", 1, bench_slab },	 { "isolation", 3, bench_isolation }, { "warm", 2, bench_warm },
+	{ "spawn", 2, bench_spawn },
 };
 
 static int usage(void)

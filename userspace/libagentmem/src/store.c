@@ -81,7 +81,6 @@ int am_store_open(void)
 /* -- the lock ------------------------------------------------------------- */
 
 static pthread_mutex_t forks = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int cancelling; /* what the holder's state of cancellation was */
 
 static void hold_forks(void)
@@ -94,7 +93,8 @@ static void let_forks(void)
 	pthread_mutex_unlock(&forks);
 }
 
-static void watch_forks(void)
+/* From the start: a fork that has begun would not see what is registered meanwhile, and its child would wait for ever. */
+__attribute__((constructor)) static void watch_forks(void)
 {
 	pthread_atfork(hold_forks, let_forks, let_forks);
 }
@@ -103,7 +103,6 @@ int am_store_lock(int dir)
 {
 	int lock, state, result;
 
-	pthread_once(&once, watch_forks);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	pthread_mutex_lock(&forks);
 	lock = openat(dir, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);

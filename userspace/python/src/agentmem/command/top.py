@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import agentmem
 from agentmem import State, Temperature
@@ -18,6 +19,7 @@ from agentmem.command.trouble import Exit, Trouble, of_system
 try:
     from rich.text import Text
     from textual.app import App, ComposeResult
+    from textual.css.query import NoMatches
     from textual.widgets import DataTable, Footer, Sparkline, Static
 except ModuleNotFoundError as error:
     raise Trouble(f"top needs {error.name}", "pip install 'agentmem[top]'", Exit.NOT_HERE) from None
@@ -76,7 +78,8 @@ class Top(App[None]):
             self.say(of_system(error).cause)
             return
         self._rates.append(self._sample.rate)
-        self.show()
+        with suppress(NoMatches):  # a timer's last tick comes when all is taken down
+            self.show()
 
     # -- keys --
 
