@@ -29,7 +29,7 @@ def work(role: str, texts: list[str], turns: int, ready: int, ends: int) -> None
     for turn in range(turns):
         text = texts[(turn * 7 + len(role) % 3) % len(texts)]
         held.append(agentmem.put(text, Type.TOOL_RESULT))
-        history.append({"role": "assistant", "content": f"{role}, turn {turn}: {text[:1500]}"})
+        history.append({"role": "assistant", "content": f"{role}, turn {turn}: {text[:8000]}"})
         if turn == turns // 2:
             if role == RESTS:
                 agentmem.mark(Temperature.COLD, state=State.IDLE)

@@ -154,6 +154,19 @@ def test_what_explain_says_saves_that(shell: Shell, agent: Agent) -> None:
     assert not any(str(agent.pid) in each["command"] for each in again)
 
 
+def test_explain_tells_of_short_appends(shell: Shell, fresh: Fresh) -> None:
+    """30 states, each with 100 bytes more: the last one rests on all others."""
+    smu = agentmem.put(fresh(5000))
+    for _ in range(30):
+        former, smu = smu, smu.append(fresh(100))
+        former.close()
+    before = agentmem.stats(Scope.DOMAIN)
+    saving = next(each for each in shell.json("explain")["savings"] if "whole pages" in each["what"])
+    taken = before.resident_top + before.resident_lower + before.stored_bytes
+    assert saving["bytes"] == pytest.approx(taken - before.unique_bytes, rel=0.1) and "append more" in saving["command"]
+    smu.close()
+
+
 def test_names_do_not_reach_the_terminal_as_they_are(shell: Shell, agent: Agent) -> None:
     agentmem.mark(name="red \x1b[31m\n", pid=agent.pid)
     assert "red ?[31m?" in row(shell.says("agents"), agent.pid)

@@ -36,7 +36,7 @@ class Saving:
 def explain(args: Namespace) -> int:
     total, known, held = agentmem.stats(Scope.DOMAIN), figures.snapshot(), holdings.look()
     private = {pid: _private(pid) for pid in known}
-    savings = [*_savings(known, held), *_of_private(private), *_of_time(total)]
+    savings = [*_savings(known, held), *_of_pages(total), *_of_private(private), *_of_time(total)]
     if args.json:
         print(show.as_json(_facts(total, known, held, private, savings)))
     else:
@@ -60,6 +60,12 @@ def _savings(known: dict[int, AgentStats], held: Holdings) -> Iterator[Saving]:
     if (amount := sum(4096 - each.length for each in small)) >= WORTH:
         what = f"{len(small)} objects are smaller than half a page, and take one each"
         yield Saving(what, amount, "agentmem append: texts that belong together in one object")
+
+
+def _of_pages(total: AgentStats) -> Iterator[Saving]:
+    if (amount := memory(total) - total.unique_bytes) >= WORTH:
+        what = "objects, and the former states that later ones rest on, take more than their content: whole pages"
+        yield Saving(what, amount, "append more at a time: an append takes whole pages, however short it is")
 
 
 def _of_private(private: dict[int, Private]) -> Iterator[Saving]:

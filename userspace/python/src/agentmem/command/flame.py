@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import sys
 from argparse import Namespace
@@ -42,18 +43,15 @@ def _from_file(name: str) -> tuple[Folded, int]:
 
 
 def _from_kernel(args: Namespace) -> tuple[Folded, int]:
-    folded = Folded(Agents().of)
-    with trace.recording() as instance, contextlib.ExitStack() as stack:
+    folded, code = Folded(Agents().of), int(Exit.DONE)
+    with trace.recording() as recording:
         command = _start(args.command) if args.command else None
+        _add(folded, recording.lines(_ended(command, args.seconds)))
         if command:
-            stack.callback(command.wait)
-        ended = _ended(command, args.seconds)
-        lines = trace.lines(instance, ended)
-        with contextlib.suppress(KeyboardInterrupt):  # that is how a recording without a time ends
-            _add(folded, lines)
-            return folded, _status(command.wait()) if command else Exit.DONE
-        _add(folded, trace.lines(instance, lambda: True))  # what is still in the buffer
-    return folded, Exit.DONE
+            if recording.told in (signal.SIGTERM, signal.SIGHUP):  # SIGINT is a terminal's, which tells both
+                command.send_signal(recording.told)
+            code = _status(command.wait())
+    return folded, code
 
 
 def _start(command: list[str]) -> subprocess.Popen[bytes]:

@@ -53,43 +53,51 @@ def lost(line: str) -> int:
     return int(match[1]) if (match := LOST.match(line)) else 0
 
 
-@contextlib.contextmanager
-def recording() -> Iterator[Path]:
-    """The instance, with our events on; gone afterwards. Trouble: this system has no such thing, or not for us.
+class Recording:
+    """An instance of tracefs with our events on. told: the signal that said that it is to end."""
 
-    SIGTERM and SIGHUP are a KeyboardInterrupt from here on: what is left behind would go on recording.
+    def __init__(self, instance: Path) -> None:
+        self._instance, self.told = instance, 0
+
+    def end(self, signal: int, _: object) -> None:
+        self.told = signal
+
+    def lines(self, ended: Callable[[], bool]) -> Iterator[str]:
+        """What is traced, from now on until it has ended, or was told to, and all is read."""
+        pipe = os.open(self._instance / "trace_pipe", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        rest, over = b"", False
+        with os.fdopen(pipe, "rb", buffering=0):
+            while (got := _read(pipe)) or not over:
+                if not over and (self.told or ended()):
+                    over = True
+                    (self._instance / "tracing_on").write_text("0")  # what there is to read is all
+                if got:
+                    *whole, rest = (rest + got).split(b"\n")
+                    yield from (line.decode(errors="replace") for line in whole)
+                elif not over:
+                    select.select([pipe], [], [], TICK)
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[Recording]:
+    """The recording; gone afterwards. Trouble: this system has no such thing, or not for us.
+
+    Signals that end a process end its lines from here on: what is left behind would go on recording.
     """
     _possible()
-    for end in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(end, signal.default_int_handler)
     instance = TRACEFS / "instances" / f"agentmem-{os.getpid()}"
     instance.mkdir()
     try:
         (instance / "buffer_size_kb").write_text(str(BUFFER_KB))
+        made = Recording(instance)
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, made.end)
         for event in EVENTS:
             (instance / "events" / "agent_mem" / event / "enable").write_text("1")
-        yield instance
+        yield made
     finally:
         (instance / "events" / "enable").write_text("0")
         instance.rmdir()
-
-
-def lines(instance: Path, ended: Callable[[], bool]) -> Iterator[str]:
-    """What is traced, from now on until it has ended and all is read."""
-    pipe = os.open(instance / "trace_pipe", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    rest = b""
-    with contextlib.closing(os.fdopen(pipe, "rb", buffering=0)):
-        over = False
-        while True:
-            got = _read(pipe)
-            if not got and over:
-                return
-            over = over or ended()  # then all that was traced is in the buffer
-            if got:
-                *whole, rest = (rest + got).split(b"\n")
-                yield from (line.decode(errors="replace") for line in whole)
-            elif not over:
-                select.select([pipe], [], [], TICK)
 
 
 def after(seconds: float) -> Callable[[], bool]:
