@@ -123,7 +123,8 @@ test('the hook keeps transcript and results as long as the session, and tells wh
   const result = sha256(JSON.stringify(response));
   assert.deepEqual(await held(sha256(lines[0]), result), [true, true]);
   appendFileSync(transcript, lines[1]);
-  hook('Stop', {}, `bash -c "'${process.execPath}' '${HOOK}'; exit $?"; exit $?`); // with shells in between
+  // With shells in between. Bash reads .bashrc where its stdin is a socket, as node's pipes are.
+  hook('Stop', {}, `bash --norc -c "'${process.execPath}' '${HOOK}'; exit $?"; exit $?`);
   assert.equal(stats().state, 'idle');
   assert.deepEqual(await held(sha256(lines.join('')), result), [true, true]);
   hook('SessionEnd');
