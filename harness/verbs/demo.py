@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     given.add_argument("--corpus", type=Path, metavar="ARCHIVE", help="recorded conversations (archive or directory)")
     given.add_argument("--transcripts", type=Path, metavar="PATH", help="your own agent sessions (file or directory)")
     parser.add_argument("--topology", default="uma", metavar="T", help="the guest's memory topology (default uma)")
+    parser.add_argument("--without-python", action="store_true", help="not by the Python binding as well")
     parser.add_argument("--out", type=Path, default=REPO / "out" / "demo", metavar="DIR", help="where results go")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, alone on stdout")
 
@@ -54,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(dir=work_dir("run")) as scratch:
         pack = fleet.write_pack(fleet_of, Path(scratch) / "fleet.pack")
         measured, ran_on = _measure(built, pack, args.topology)
-    result = {**measured.as_json(), **ran_on, "input": _input(source)}
+        by_python = None if args.without_python else _by_python(built, pack)
+    result = {**measured.as_json(), **ran_on, "input": _input(source), "python": by_python}
     _keep(result, args.out)
     print(json.dumps(result, indent=2)) if args.json else _show(result, args.out)
     failure = measured.failure(args.out / "result.json")
@@ -96,6 +98,13 @@ def _measure(built: Kernel, pack: fleet.Pack, topology: str) -> tuple[Measuremen
     return measured, ran_on
 
 
+def _by_python(built: Kernel, pack: fleet.Pack) -> dict[str, Any]:
+    from harness import route  # paramiko takes half a second to import
+
+    with step(f"the same by Python: {pack.agents} processes, in a guest with this machine's files"):
+        return route.run(built, pack).as_json()
+
+
 def _input(source: Source) -> dict[str, Any]:
     return {
         "kind": source.kind,
@@ -120,9 +129,8 @@ def _keep(result: dict[str, Any], out: Path) -> None:
     result["chart"] = {"png": str(png), "svg": str(svg)}
     result["report"] = str(out / "report.html")
     drawn = report.inline_svg(svg)
-    report.render(
-        "demo.html.j2", out / "report.html", result=result, rows=_rows(result), ran_on=_ran_on(result), chart=drawn
-    )
+    told = {"result": result, "rows": _rows(result), "ran_on": _ran_on(result), "by_python": _python_rows(result)}
+    report.render("demo.html.j2", out / "report.html", **told, chart=drawn)
     with new_file(out / "result.json") as aside:
         aside.write_text(json.dumps(result, indent=2) + "\n")
         aside.chmod(0o644)
@@ -141,6 +149,13 @@ def _show(result: dict[str, Any], out: Path) -> None:
     for row in _rows(result):
         table.add_row(*row)
     console.print(table)
+    if result["python"]:
+        python = Table(title=f"the same {result['agents']} agents as processes of Python, through the binding")
+        python.add_column("")
+        python.add_column("SMUs", justify="right")
+        for name, value in _python_rows(result):
+            python.add_row(name, value)
+        console.print(python)
     console.print(f"report, chart and figures: {out}", soft_wrap=True)
 
 
@@ -169,6 +184,21 @@ def _rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("dedup hits", "-", str(result["dedup_hits"])),
         ("left behind", *both("left")),
         ("read back and compared", _compared(private), _compared(smu)),
+    ]
+
+
+def _python_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
+    held = result["python"]
+    if not held:
+        return []
+    return [
+        ("Python, backend", f"{held['python']}, {held['backend']}"),
+        ("logical bytes", _mb(held["logical_bytes"])),
+        ("content held, each text once", _mb(held["unique_bytes"])),
+        ("of it uncompressed / compressed", f"{_mb(held['resident_bytes'])} / {_mb(held['stored_bytes'])}"),
+        ("texts held / objects kept", f"{held['texts']} / {held['objects']}"),
+        ("dedup hits", str(held["dedup_hits"])),
+        ("read back and compared", _compared(held)),
     ]
 
 
