@@ -68,7 +68,7 @@ def _target(process: Process, target: Process | None, none: int) -> set[int]:
 
 def _asked(world: World, scope: int, process: Process, target: Process) -> Figures:
     if scope == Scope.AGENT:
-        return _of_agent(target.agent)
+        return _of_agent(world.seen_agent(target))
     figures: Figures = {"size": AGENT_SIZE, "state": 0, "importance": 0, "node": NO_NODE, "name": b""}
     if scope == Scope.DOMAIN:
         figures |= of_domain(world.domains[process.effective])

@@ -107,7 +107,7 @@ def _made(world: World, process: Process, call: Alloc, got: Answer | None, data:
     agent = world.agent_of(process)
     digest = data.digest
     linked = base if base and base.home is agent.domain and base.depth < DEPTH else None
-    found = agent.domain.objects.get(digest)
+    found = world.find(agent.domain, digest)
     if found and got:
         expect("inode of equal content", found.inode, word(got, 4, 8))
     _check_result(call, got, digest, DEDUP if found else DELTA if linked else 0)
@@ -138,7 +138,7 @@ def _attach(world: World, process: Process, call: Alloc, got: Answer | None, wro
     """Grants come first. Two of them may have equal content; which one is taken is open, and the inode tells."""
     agent = world.agent_of(process)
     granted = [one for one in agent.grants if one.digest == call.digest]
-    at_home = agent.domain.objects.get(call.digest)
+    at_home = world.find(agent.domain, call.digest)
     candidates = granted or ([at_home] if at_home else [])
     maybe = _maybe(call)
     if not candidates:
@@ -181,8 +181,9 @@ def share(world: World, process: Process, call: Share, got: Answer | None) -> No
     if not succeeds(wrong, got) or target is None or shared is None:
         return
     if call.flags & REVOKE:
-        assert target.agent is not None
-        target.agent.grants.remove(shared)
+        granted = world.seen_agent(target)
+        assert granted is not None
+        granted.grants.remove(shared)
         world.unpin(shared)
         return
     agent = world.agent_of(target)
@@ -193,6 +194,7 @@ def share(world: World, process: Process, call: Share, got: Answer | None) -> No
 
 def _bounded(world: World, target: Process, shared: Object, flags: int) -> set[int]:
     if flags & REVOKE:
-        return set() if target.agent and shared in target.agent.grants else {errno.ENOENT}
+        agent = world.seen_agent(target)
+        return set() if agent and shared in agent.grants else {errno.ENOENT}
     grants = world.agent_of(target).grants
     return {errno.EDQUOT} if len(grants) >= GRANTS and shared not in grants else set()

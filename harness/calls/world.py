@@ -60,6 +60,11 @@ class Object:
         return -(-len(self.content) // PAGE) * PAGE
 
     @property
+    def at_home(self) -> bool:
+        """Not only agents of other domains hold it: then it is not found where it came from."""
+        return not self.holders or any(agent.domain is self.home for agent in self.holders)
+
+    @property
     def depth(self) -> int:
         return self.base.depth + 1 if self.base else 0
 
@@ -152,6 +157,11 @@ class World:
             return self.new_agent(process)
         return process.agent
 
+    def seen_agent(self, process: Process) -> Agent | None:
+        """Its agent, for who looks at it: none, if it has moved to another domain and made no call there."""
+        agent = process.agent
+        return agent if agent and agent.domain is self.domains[process.effective] else None
+
     def new_agent(self, process: Process) -> Agent:
         self._leave(process)
         agent = process.agent = Agent(self.domains[process.effective], process, {process})
@@ -217,6 +227,10 @@ class World:
         if made.base:
             made.base.followers.add(made)
         return made
+
+    def find(self, domain: Domain, digest: bytes) -> Object | None:
+        found = domain.objects.get(digest)
+        return found if found and found.at_home else None
 
     def unpin(self, released: Object) -> None:
         released.pins -= 1

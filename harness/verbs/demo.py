@@ -188,7 +188,7 @@ def _rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _python_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
-    held = result["python"]
+    held = result.get("python")
     if not held:
         return []
     return [
