@@ -17,7 +17,7 @@ from rich.table import Table
 
 from harness import conversations, corpus, fleet, kernel, measure, report, sessions, topology, transcripts
 from harness.cache import REPO, new_file, work_dir
-from harness.errors import EXIT_OK, UsageError
+from harness.errors import EXIT_OK, HarnessError, UsageError
 from harness.guest import Guest
 from harness.initramfs import compile_static
 from harness.kernel import Kernel
@@ -55,11 +55,11 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(dir=work_dir("run")) as scratch:
         pack = fleet.write_pack(fleet_of, Path(scratch) / "fleet.pack")
         measured, ran_on = _measure(built, pack, args.topology)
-        by_python = None if args.without_python else _by_python(built, pack)
+        by_python, trouble = (None, None) if args.without_python else _by_python(built, pack)
     result = {**measured.as_json(), **ran_on, "input": _input(source), "python": by_python}
     _keep(result, args.out)
     print(json.dumps(result, indent=2)) if args.json else _show(result, args.out)
-    failure = measured.failure(args.out / "result.json")
+    failure = measured.failure(args.out / "result.json") or trouble
     if failure:
         raise failure
     return EXIT_OK
@@ -98,11 +98,15 @@ def _measure(built: Kernel, pack: fleet.Pack, topology: str) -> tuple[Measuremen
     return measured, ran_on
 
 
-def _by_python(built: Kernel, pack: fleet.Pack) -> dict[str, Any]:
+def _by_python(built: Kernel, pack: fleet.Pack) -> tuple[dict[str, Any] | None, HarnessError | None]:
+    """What they held, or what went wrong: what was measured before is shown all the same."""
     from harness import route  # paramiko takes half a second to import
 
     with step(f"the same by Python: {pack.agents} processes, in a guest with this machine's files"):
-        return route.run(built, pack).as_json()
+        try:
+            return route.run(built, pack).as_json(), None
+        except HarnessError as error:
+            return None, error
 
 
 def _input(source: Source) -> dict[str, Any]:

@@ -173,13 +173,13 @@ def test_an_installed_package_can_be_built_from_source(package: Path, tmp_path: 
     assert done.stdout == "fallback installed\n", done.stderr
 
 
-def test_locked_packages_name_no_place_but_the_registry() -> None:
+def test_locked_packages_name_content_and_no_place() -> None:
     locks = [node.BINDING / "package-lock.json", *node.HERE.rglob("package-lock.json")]
     for lock in locks:
         packages = json.loads(lock.read_text())["packages"]
         for name, entry in packages.items():
             assert not name or entry["integrity"].startswith("sha512-"), f"{lock}: {name}"
-            assert entry.get("resolved", "https://registry.npmjs.org/").startswith("https://registry.npmjs.org/")
+            assert "resolved" not in entry, f"{lock}: {name} comes from whatever registry npm is configured for"
 
 
 def test_build_errors_are_told(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import pytest
 from harness import route
 from harness.errors import GuestFault, LabError
 from harness.fleet import Pack
+from harness.kernel import Kernel
+from harness.verbs import demo
 
 PACK = Pack(Path("pack"), agents=2, texts=6, distinct=4, logical_bytes=600, distinct_bytes=400, digest="00")
 HELD: dict[str, Any] = {
@@ -62,3 +64,15 @@ def test_a_figure_that_is_none_is_refused(changed: dict[str, Any]) -> None:
 def test_so_is_what_is_no_result(said: bytes) -> None:
     with pytest.raises(LabError, match="makes no sense"):
         route.read(PACK, said, b"", 0)
+
+
+def test_what_was_measured_before_is_shown_though_python_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    trouble = GuestFault("the guest is dead")
+
+    def fails(built: Kernel, pack: Pack) -> route.Held:
+        raise trouble
+
+    monkeypatch.setattr(route, "run", fails)
+    here = Path("nowhere")
+    built = Kernel("lab", "x86", "key", "7.3", here, here, here, here, here)
+    assert demo._by_python(built, PACK) == (None, trouble)
