@@ -15,6 +15,7 @@ from harness.qemu import Qemu
 from harness.witness import Witness
 
 LAST_WORDS = 5.0  # seconds: a panic's report is longer than its first line, and then QEMU ends by itself
+STACKS = 20.0  # seconds in which a kernel that hangs tells where
 SILENCE = 120.0  # seconds without a word on the console of a kernel that is still booting
 
 
@@ -50,7 +51,7 @@ class Health:
         quiet = now - max(began, self.witness.changed)
         if now - began > timeout or quiet > SILENCE:
             told = f", and has been silent for {quiet:.0f} s" if quiet > timeout / 4 else ""
-            raise self.fault(f"the kernel did not come up within {now - began:.0f} s{told}", tail=True)
+            raise self.hangs(f"the kernel did not come up within {now - began:.0f} s{told}")
         return False
 
     @contextlib.contextmanager
@@ -67,13 +68,27 @@ class Health:
             raise self.end from error
 
     def hangs(self, cause: str) -> GuestFault:
-        """The same for a guest that is not to be asked again."""
-        self.end = fault = self.fault(cause, tail=True)
+        """The same for a guest that is not to be asked again; it is made to tell where it hangs."""
+        said = self.witness.tail()
+        self.end = fault = self.fault(cause + said + self._stacks())
         return fault
 
     def fault(self, cause: str, *, tail: bool = False) -> GuestFault:
         log = self.witness.log
         return GuestFault(cause + (self.witness.tail() if tail else ""), log=log, hint=f"less {log}")
+
+    def _stacks(self) -> str:
+        """What its processors do and which tasks wait: an NMI that nobody expects makes it panic, and print that."""
+        if self._machine is None or self._machine.ended() is not None:
+            return ""
+        start = self.witness.size
+        try:
+            self._machine.monitor.execute("inject-nmi")
+        except HarnessError as error:
+            return f"\n  | ({error.cause})"
+        if self._machine.ended(patience=STACKS) is None:
+            return f"\n  | (an NMI did not end it within {STACKS:.0f} s)"
+        return self.witness.stacks(start)
 
     def _died(self, panic: str | None = None) -> HarnessError:
         with self._inquest:

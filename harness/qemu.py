@@ -30,9 +30,11 @@ LEAST_MB = 128
 # ignore_loglevel: a program in the guest cannot quieten the console, which is what splats are looked for on.
 # panic=-1 and -no-reboot: a panic ends QEMU. printk.devkmsg: the marks that order the log are never rate-limited.
 # tsc=reliable: no watchdog that takes a starved virtual processor for a bad clock. no_timer_check: no panic at boot
-# because the timer did not tick while the host gave the processor no time.
+# because the timer did not tick while the host gave the processor no time. unknown_nmi_panic, panic_sys_info: a kernel
+# that hangs tells where when it is sent an NMI (harness.health).
 COMMAND_LINE = (
     "console=ttyS0,115200 ignore_loglevel panic=-1 printk.devkmsg=on random.trust_cpu=on tsc=reliable no_timer_check"
+    " unknown_nmi_panic panic_sys_info=all_bt,blocked_tasks"
 )
 
 

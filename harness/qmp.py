@@ -15,13 +15,14 @@ class Monitor:
     """One end of a socket whose other end is QEMU's. Greets with the first command."""
 
     def __init__(self, end: socket.socket) -> None:
-        end.settimeout(PATIENCE)
+        self.patience = PATIENCE
         self._end = end
         self._lines = end.makefile("rb")
         self._ready = False
 
     def execute(self, command: str, **arguments: object) -> Any:
         """What QEMU returns. LabError: it refuses, in its words, or is gone."""
+        self._end.settimeout(self.patience)
         if not self._ready:
             self._read()  # the greeting
             self._ready = True
@@ -47,7 +48,7 @@ class Monitor:
             line = self._lines.readline()
             answer = json.loads(line) if line else None
         except TimeoutError as error:
-            raise LabTimeout(f"QEMU's monitor does not answer within {PATIENCE:g} s") from error
+            raise LabTimeout(f"QEMU's monitor does not answer within {self.patience:g} s") from error
         except (OSError, ValueError) as error:
             raise LabError(f"QEMU's monitor makes no sense: {error}") from error
         if not isinstance(answer, dict):

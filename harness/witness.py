@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.console import Splat, scan
 
 TAIL = 12  # lines
+STACKS = 100  # lines
 WIDTH = 200
 OVERLAP = 200  # bytes read again, lest a word that is written in two parts is missed
 MAX_BYTES = 256 << 20
 MAX_SCAN = 32 << 20  # bytes: what a flooding guest has beyond this is not looked at, and told as a flood
 PANIC = re.compile(rb"Kernel panic - not syncing[^\r\n]*")
 ASKED_OFF = re.compile(rb"reboot: (?:Power down|Restarting system|System halted)")
+# Of a panic's report: whose stack, and its functions, but not those that the unwinder only takes for likely ("? ").
+STACK = re.compile(r"task:|NMI backtrace for cpu|CPU: \d|RIP: |(?<!\?) [\w.]+\+0x[0-9a-f]+/0x")
 UNPRINTABLE = re.compile(r"\x1b\[[0-9;?]{0,20}[A-Za-z]|[^\x20-\x7e\t]")
 
 
@@ -63,11 +67,21 @@ class Witness:
 
     def tail(self) -> str:
         """The last lines, indented, printable on a person's terminal; empty if there are none."""
-        lines = self._read(max(0, self.size - 16384)).decode(errors="replace").splitlines()
-        kept = [shown for line in lines if (shown := UNPRINTABLE.sub("", line)[:WIDTH].rstrip())]
-        return "".join(f"\n  | {line}" for line in kept[-TAIL:])
+        return _quoted(self._lines(max(0, self.size - 16384))[-TAIL:])
+
+    def stacks(self, start: int) -> str:
+        """Of what was printed after the position `start`: stacks, in the same form."""
+        return _quoted([line for line in self._lines(start) if STACK.search(line)][:STACKS])
+
+    def _lines(self, start: int) -> list[str]:
+        lines = self._read(start).decode(errors="replace").splitlines()
+        return [shown for line in lines if (shown := UNPRINTABLE.sub("", line)[:WIDTH].rstrip())]
 
     def _read(self, start: int) -> bytes:
         with self.log.open("rb") as stream:
             stream.seek(start)
             return stream.read(MAX_SCAN)
+
+
+def _quoted(lines: Sequence[str]) -> str:
+    return "".join(f"\n  | {line}" for line in lines)

@@ -340,13 +340,15 @@ def test_a_panic_ends_the_wait_at_once_and_for_all(fresh: Guest) -> None:
 
 
 def test_a_guest_that_hangs_is_the_kernels_fault(fresh: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every processor of it stands still: it answers nothing, not even a SIGKILL."""
+    """Every processor of it stands still: it answers nothing, not even a SIGKILL, nor where it hangs."""
     monkeypatch.setattr(module, "GRACE", 2.0)
     assert fresh.qemu is not None
+    fresh.qemu.monitor.patience = 1.0
     os.kill(fresh.qemu.pid, signal.SIGSTOP)
     try:
-        with pytest.raises(GuestFault, match="the kernel hangs: SIGKILL did not end sleep 300"):
+        with pytest.raises(GuestFault, match="the kernel hangs: SIGKILL did not end sleep 300") as caught:
             fresh.run(["sleep", "300"], timeout=1)
+        assert "QEMU's monitor does not answer within 1 s" in caught.value.cause
     finally:
         os.kill(fresh.qemu.pid, signal.SIGCONT)
 

@@ -151,6 +151,16 @@ def test_a_processor_that_hangs_is_reported(doomed: Guest) -> None:
     assert re.search("reported (rcu-stall|soft-lockup): ", await_fault(doomed).cause)
 
 
+def test_of_a_kernel_that_hangs_is_told_where(doomed: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.guest.GRACE", 3.0)
+    with pytest.raises(GuestFault, match="the kernel hangs: SIGKILL did not end sh") as caught:
+        doomed.run(["sh", "-c", f"echo HUNG_TASK > {PROVOKE}"], timeout=5)
+    cause = caught.value.cause
+    assert re.search(r"task:sh .*\n.* lkdtm_HUNG_TASK\+0x", cause, re.DOTALL), cause
+    assert "native_safe_halt" in cause or "default_idle" in cause, cause  # what a processor does, too
+    assert doomed.qemu and doomed.qemu.ended() is not None
+
+
 def test_a_panic_ends_the_wait_for_a_command(doomed: Guest) -> None:
     began = time.monotonic()
     with pytest.raises(GuestFault):  # it may name a stall that was reported meanwhile

@@ -67,6 +67,19 @@ def test_the_tail_does_nothing_to_a_terminal(log: Path) -> None:
     assert max(map(len, shown.splitlines())) <= module.WIDTH + 10
 
 
+def test_stacks_are_told_without_registers_and_guesses(log: Path) -> None:
+    start = Witness(log).size
+    kept = [
+        "[    9.1][    T9] task:sh              state:D stack:0     pid:70    tgid:70",
+        "[    9.1][    T9]  schedule+0x3a/0xe0",
+        "[    9.2][    C1] NMI backtrace for cpu 1",
+        "[    9.2][    C1] RIP: 0010:pv_native_safe_halt+0xf/0x20",
+    ]
+    left = ["[    9.1][    T9]  ? lock_release+0x1/0x2", "[    9.2][    C1] RAX: 0000000000000001", "[    9.2] End"]
+    add(log, "\r\n".join([kept[0], left[0], kept[1], kept[2], left[1], kept[3], left[2]]).encode())
+    assert Witness(log).stacks(start).splitlines() == ["", *(f"  | {line}" for line in kept)]
+
+
 def test_a_mark_is_waited_for_from_where_it_can_be(log: Path) -> None:
     witness = Witness(log)
     threading.Timer(0.1, add, (log, b"the mark\n")).start()
