@@ -103,9 +103,7 @@ def _tools(packages: Path, update: Update) -> tuple[bytes, ...]:
 def _jobs(tree: Path, count: int) -> list[Job]:
     release = run(["git", "-C", str(tree), "show", "HEAD:Makefile"]).stdout.split("EXTRAVERSION")[0]
     parts = {part: run(["git", "-C", str(tree), "rev-parse", f"HEAD:{part}"]).stdout for part in plan.PARTS}
-    common = digest(
-        REQUIREMENTS.read_bytes(), PROGRAM.read_bytes(), Path(plan.__file__).read_bytes(), release.encode()
-    )
+    common = digest(REQUIREMENTS.read_bytes(), PROGRAM.read_bytes(), Path(plan.__file__).read_bytes(), release.encode())
     jobs = []
     for number in range(count):
         seed, index = divmod(number, len(plan.PARTS))

@@ -56,9 +56,7 @@ def load(path: Path, update: Update = lambda _: None, limits: Limits = Limits())
     if path.is_dir():
         root = _root(path, path)
         _verify(root, path, update)
-        digest = hashlib.sha256(
-            (root / "MANIFEST.tsv").read_bytes() + (root / "INDEX.tsv").read_bytes()
-        ).hexdigest()
+        digest = hashlib.sha256((root / "MANIFEST.tsv").read_bytes() + (root / "INDEX.tsv").read_bytes()).hexdigest()
     elif path.is_file():
         digest = sha256_file(path)
         root = _unpacked(path, digest, update, limits)
@@ -112,9 +110,7 @@ def _opened(archive: Path) -> Iterator[IO[bytes]]:
         magic = raw.read(4)
         raw.seek(0)
         if magic == ZSTD_MAGIC:
-            reader = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).stream_reader(
-                raw, read_across_frames=True
-            )
+            reader = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).stream_reader(raw, read_across_frames=True)
             with io.BufferedReader(reader, 1 << 20) as stream:
                 yield stream
         elif magic[:2] == GZIP_MAGIC:
@@ -194,16 +190,12 @@ def _verify(root: Path, named: Path, update: Update) -> None:
         if not path.is_file():
             raise UsageError(f"{named}: {row['path']} is in MANIFEST.tsv and missing", hint=HINT)
         if str(path.stat().st_size) != row["bytes"] or sha256_file(path) != row["sha256"]:
-            raise UsageError(
-                f"{named}: {row['path']} is not what MANIFEST.tsv says (size or SHA-256 differs)"
-            )
+            raise UsageError(f"{named}: {row['path']} is not what MANIFEST.tsv says (size or SHA-256 differs)")
         listed.add(row["path"])
     for row in _rows(root / "INDEX.tsv", INDEX_COLUMNS, named):
         used = {name for column in INDEX_COLUMNS for name in _files(root, row[column], named)}
         if used - listed:
-            raise UsageError(
-                f"{named}: {min(used - listed)} is used by INDEX.tsv and not in MANIFEST.tsv", hint=HINT
-            )
+            raise UsageError(f"{named}: {min(used - listed)} is used by INDEX.tsv and not in MANIFEST.tsv", hint=HINT)
 
 
 def _files(root: Path, name: str, named: Path) -> list[str]:

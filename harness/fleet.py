@@ -156,9 +156,7 @@ def _texts(agent: Agent) -> list[tuple[TextType, bytes]]:
 # -- the run --
 
 
-def command(
-    mode: Mode, pack: str, *, program: str, damage: int | None = None, cgroup: bool = True
-) -> list[str]:
+def command(mode: Mode, pack: str, *, program: str, damage: int | None = None, cgroup: bool = True) -> list[str]:
     """The guest's command line. `damage` alters one text before it is held: verification must then fail."""
     argv = [program, "--pack", pack, "--mode", mode.value]
     if cgroup:
@@ -209,9 +207,7 @@ def _events(stdout: bytes, log: Path | None) -> list[dict[str, Any]]:
         try:
             event = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise LabError(
-                f"the fleet printed a line that is not JSON: {_clean(line[:100])}", log=log
-            ) from error
+            raise LabError(f"the fleet printed a line that is not JSON: {_clean(line[:100])}", log=log) from error
         if not isinstance(event, dict) or not isinstance(event.get("event"), str):
             raise LabError(f"the fleet printed a line that is no event: {_clean(line[:100])}", log=log)
         events.append(event)

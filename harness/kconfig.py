@@ -118,9 +118,7 @@ def configure(
     return config
 
 
-def explain(
-    missing: Sequence[Lost], make: Sequence[str], out: Path, log: Path, env: Mapping[str, str]
-) -> list[Lost]:
+def explain(missing: Sequence[Lost], make: Sequence[str], out: Path, log: Path, env: Mapping[str, str]) -> list[Lost]:
     """The same with reasons, found by the kernel's own kconfig code; without reasons where that cannot be built."""
     try:
         reasons = _reasons([one.request.name for one in missing], make, out, log, env)
@@ -129,9 +127,7 @@ def explain(
     return [Lost(one.request, one.actual, reasons.get(one.request.name, "")) for one in missing]
 
 
-def _reasons(
-    names: Sequence[str], make: Sequence[str], out: Path, log: Path, env: Mapping[str, str]
-) -> dict[str, str]:
+def _reasons(names: Sequence[str], make: Sequence[str], out: Path, log: Path, env: Mapping[str, str]) -> dict[str, str]:
     scripts = out / "scripts" / "kconfig"
     with tempfile.TemporaryDirectory(prefix="agent-mem-kconfig-") as aside:
         seen = _environment(make, Path(aside), log, env)

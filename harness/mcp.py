@@ -96,11 +96,7 @@ class _Client:
 
     @property
     def _name(self) -> str:
-        return (
-            " ".join(map(str, self._process.args))
-            if isinstance(self._process.args, list | tuple)
-            else "the server"
-        )
+        return " ".join(map(str, self._process.args)) if isinstance(self._process.args, list | tuple) else "the server"
 
     def _gone(self) -> ToolError:
         return ToolError(f"{self._name} ended before it answered (exit code {self._process.poll()})")

@@ -58,9 +58,7 @@ def load(path: Path, update: Update = lambda _: None) -> Source:
             sessions.append(session)
             digest.update(hashlib.sha256(session.conversation).digest())
     if not sessions:
-        raise UsageError(
-            f"no agent session in {path} ({len(files)} files looked at)", hint=f"expected: {EXPECTED}"
-        )
+        raise UsageError(f"no agent session in {path} ({len(files)} files looked at)", hint=f"expected: {EXPECTED}")
     notes = [f"{count} {kind} sessions" for kind, count in sorted(kinds.items())]
     if unknown:
         notes.append(_unknown_note(unknown))
@@ -137,9 +135,7 @@ def _lines(text: str) -> list[Record]:
 
 
 def _is_claude(records: list[Record]) -> bool:
-    return any(
-        "sessionId" in r and r.get("type") in ("user", "assistant") and _dict(r, "message") for r in records
-    )
+    return any("sessionId" in r and r.get("type") in ("user", "assistant") and _dict(r, "message") for r in records)
 
 
 def _read_claude(records: list[Record]) -> Iterator[tuple[bytes, tuple[bytes, ...], list[Any]]]:
@@ -155,12 +151,8 @@ def _is_codex(records: list[Record]) -> bool:
 
 
 def _read_codex(records: list[Record]) -> Iterator[tuple[bytes, tuple[bytes, ...], list[Any]]]:
-    meta: Record = next(
-        (r["payload"] for r in records if r.get("type") == "session_meta" and _dict(r, "payload")), {}
-    )
-    base = meta.get(
-        "base_instructions"
-    )  # since 0.60: {"text": ...}; before: `instructions`, a string or null
+    meta: Record = next((r["payload"] for r in records if r.get("type") == "session_meta" and _dict(r, "payload")), {})
+    base = meta.get("base_instructions")  # since 0.60: {"text": ...}; before: `instructions`, a string or null
     prompt = base.get("text") if isinstance(base, dict) else base or meta.get("instructions")
     items = [r["payload"] for r in records if r.get("type") == "response_item" and _dict(r, "payload")]
     yield _text(prompt), _definitions(meta.get("dynamic_tools")), items
@@ -177,8 +169,7 @@ def _read_pi(records: list[Record]) -> Iterator[tuple[bytes, tuple[bytes, ...], 
 
 def _is_openai(records: list[Record]) -> bool:
     return all(_is_message(r) for r in records) or all(
-        isinstance(r.get("messages"), list) and r["messages"] and all(map(_is_message, r["messages"]))
-        for r in records
+        isinstance(r.get("messages"), list) and r["messages"] and all(map(_is_message, r["messages"])) for r in records
     )
 
 
@@ -187,9 +178,7 @@ def _read_openai(records: list[Record]) -> Iterator[tuple[bytes, tuple[bytes, ..
         records = [{"messages": records}]  # JSONL with one message a line
     for record in records:
         messages: list[Record] = record["messages"]
-        start = next(
-            (i for i, m in enumerate(messages) if m["role"] not in ("system", "developer")), len(messages)
-        )
+        start = next((i for i, m in enumerate(messages) if m["role"] not in ("system", "developer")), len(messages))
         prompts = [_text(record.get("system")), *(_text(m.get("content")) for m in messages[:start])]
         tools = _definitions(record.get("tools") or record.get("functions"))
         yield b"\n".join(filter(None, prompts)), tools, messages[start:]
@@ -205,9 +194,7 @@ FORMATS = (
 
 def _is_message(value: object) -> bool:
     return (
-        isinstance(value, dict)
-        and isinstance(value.get("role"), str)
-        and ("content" in value or "tool_calls" in value)
+        isinstance(value, dict) and isinstance(value.get("role"), str) and ("content" in value or "tool_calls" in value)
     )
 
 

@@ -199,9 +199,7 @@ def _stored(told: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """What the kernel says of its store: where the memory is."""
     seen = {name: entry["store"] for name, entry in told["contestants"].items() if "store" in entry}
     parts = ("resident", "charged", "pool")
-    return [
-        (name, f"{one['objects']:,}", *(f"{one[part] / MB:,.2f}" for part in parts)) for name, one in seen.items()
-    ]
+    return [(name, f"{one['objects']:,}", *(f"{one[part] / MB:,.2f}" for part in parts)) for name, one in seen.items()]
 
 
 STORED = ("in the store", "objects", "uncompressed MB", "compressed MB", "its pages MB")

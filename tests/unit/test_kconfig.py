@@ -50,7 +50,7 @@ def test_fragments_that_contradict_each_other_are_named_both(tmp_path: Path) -> 
 
 
 def test_what_was_lost_is_told_with_what_it_became() -> None:
-    asked = requests('CONFIG_SMP=y\nCONFIG_KASAN=y\nCONFIG_NR_CPUS=64\nCONFIG_ZRAM=y\nCONFIG_GONE=n\nCONFIG_SMP2=n\n')
+    asked = requests("CONFIG_SMP=y\nCONFIG_KASAN=y\nCONFIG_NR_CPUS=64\nCONFIG_ZRAM=y\nCONFIG_GONE=n\nCONFIG_SMP2=n\n")
     found = kconfig.lost(asked, FINAL)
     assert [(one.request.name, one.actual) for one in found] == [("KASAN", "n"), ("NR_CPUS", "16"), ("ZRAM", "m")]
 
