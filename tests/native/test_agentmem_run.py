@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import resource
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -79,6 +81,13 @@ def followers(of: str) -> list[int]:
     return found
 
 
+NOBODY = 65534
+
+
+def no_more_processes() -> None:
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+
+
 # -- the command is itself -------------------------------------------------------------------------------------------
 
 
@@ -86,6 +95,27 @@ def test_streams_and_exit_status_are_the_commands(lab: Lab) -> None:
     done = lab.run("reviewer", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
     assert (done.returncode, done.stdout, done.stderr) == (7, "out\n", "err\n")
     assert lab.run("reviewer", "sh", "-c", "kill -TERM $$").returncode == -signal.SIGTERM
+
+
+def test_the_command_runs_where_nothing_can_be_started_beside_it(lab: Lab, tmp_path: Path) -> None:
+    (store := tmp_path / "nobody").mkdir(mode=0o700)
+    shutil.copy(lab.program, program := tmp_path / "agentmem-run")
+    for place in (tmp_path, *tmp_path.parents):  # pytest's directories are closed to others
+        if place.stat().st_uid == os.getuid() and not place.stat().st_mode & 0o001:
+            place.chmod(0o711)
+    os.chown(store, NOBODY, NOBODY)
+    done = subprocess.run(
+        [str(program), "--no-preload", "reviewer", "--", "/bin/sh", "-c", "echo ran; exit 7"],
+        capture_output=True,
+        text=True,
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=[],
+        preexec_fn=no_more_processes,
+        env={**lab.env, "XDG_RUNTIME_DIR": str(store)},
+    )
+    assert (done.returncode, done.stdout) == (7, "ran\n"), done.stderr
+    assert "the state of the agent reviewer will not be followed" in done.stderr
 
 
 def test_arguments_pass_as_they_are(lab: Lab) -> None:

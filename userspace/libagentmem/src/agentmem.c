@@ -23,7 +23,7 @@ static const struct backend *find(void)
 	if (forced && !strcmp(forced, "fallback"))
 		return &am_fallback_backend;
 	kernel = am_kernel_backend();
-	return kernel || forced ? kernel : &am_fallback_backend;
+	return kernel || forced || errno != ENOSYS ? kernel : &am_fallback_backend;
 }
 
 static const struct backend *backend(void)

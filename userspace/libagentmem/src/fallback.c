@@ -32,21 +32,34 @@ static int verify(int dir, int fd, const uint8_t *digest)
 }
 
 /* Removes what is damaged: as good as not there. */
-static int forget(int dir, const uint8_t *digest)
+static int forget(int dir, int fd, const uint8_t *digest)
 {
 	int lock = am_store_lock(dir);
 
 	if (lock < 0)
 		return -1;
-	am_keep_remove(dir, digest);
+	am_keep_remove_damaged(dir, fd, digest);
 	am_store_unlock(lock);
 	return fail(ENOENT);
+}
+
+/* Only now: till it is held for sure, the grant may be all that keeps it. */
+static int use_grant(int dir, ino_t agent, const uint8_t *digest)
+{
+	int lock = am_store_lock(dir);
+	char grant[NAME_SIZE];
+
+	if (lock < 0)
+		return -1;
+	am_keep_grant(grant, agent, digest);
+	unlinkat(dir, grant, 0);
+	am_store_unlock(lock);
+	return 0;
 }
 
 static int fallback_attach(const uint8_t *digest)
 {
 	int dir = am_store_open(), fd = -1, lock;
-	char grant[NAME_SIZE];
 	ino_t agent;
 
 	if (dir < 0)
@@ -55,15 +68,13 @@ static int fallback_attach(const uint8_t *digest)
 	if (lock >= 0) {
 		if (am_agent_self(dir, &agent) == 0)
 			fd = am_keep_hold(dir, digest);
-		if (fd >= 0) {
-			am_keep_grant(grant, agent, digest);
-			unlinkat(dir, grant, 0);
-		}
 		am_store_unlock(lock);
 	}
-	if (fd >= 0 && verify(dir, fd, digest) < 0) {
+	if (fd >= 0 && (verify(dir, fd, digest) < 0 || use_grant(dir, agent, digest) < 0)) {
+		if (errno == ENOENT)
+			forget(dir, fd, digest);
 		am_store_close(fd);
-		fd = errno == ENOENT ? forget(dir, digest) : -1;
+		fd = -1;
 	}
 	if (fd >= 0)
 		am_count(ATTACH_HITS, 1);

@@ -41,6 +41,16 @@ void am_keep_remove(int dir, const uint8_t *digest)
 		unlinkat(dir, am_object_name(name, *kind, digest), 0);
 }
 
+void am_keep_remove_damaged(int dir, int record, const uint8_t *digest)
+{
+	char name[NAME_SIZE];
+	struct stat damaged, there;
+
+	if (fstat(record, &damaged) == 0 && fstatat(dir, am_object_name(name, 'o', digest), &there, 0) == 0 &&
+	    damaged.st_ino == there.st_ino)
+		am_keep_remove(dir, digest);
+}
+
 void am_keep_release(int dir, const uint8_t *digest)
 {
 	uint8_t at[AGENTMEM_DIGEST_SIZE];

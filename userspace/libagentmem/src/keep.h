@@ -11,8 +11,10 @@ int am_keep_hold(int dir, const uint8_t *digest);
 int am_keep_open(int dir, const uint8_t *digest);
 /* Removes an object if nothing keeps it, then its base likewise, and so on. */
 void am_keep_release(int dir, const uint8_t *digest);
-/* Removes an object's files: they are damaged, or it was not finished. */
+/* Removes an object's files: it was not finished. */
 void am_keep_remove(int dir, const uint8_t *digest);
+/* Removes what is damaged, if it is still the object of that record: a sound one may have taken its place. */
+void am_keep_remove_damaged(int dir, int record, const uint8_t *digest);
 /* Looks at everything: removes what nothing keeps, what a crash left, agents that have ended and their grants. */
 void am_keep_sweep(int dir);
 

@@ -260,7 +260,8 @@ const struct backend *am_kernel_backend(void)
 
 	if (known >= 0 && (size_t)known >= sizeof(stats.size) && stats.size == known)
 		return &calls;
-	errno = ENOSYS;
+	if (known >= 0 || (errno != ENOMEM && errno != EINTR)) /* these say nothing about it */
+		errno = ENOSYS;
 	return NULL;
 }
 

@@ -58,12 +58,28 @@ static int pack(int dir, const struct object *object, int level)
 	return packed;
 }
 
+/* In the lock. Whether it is there still, and not anew with another layout. */
+static bool is_there(int dir, const struct object *object)
+{
+	char name[NAME_SIZE];
+	struct object now;
+
+	if (am_object_load(dir, am_object_name(name, 'o', object->digest), &now) < 0)
+		return false;
+	if (now.start == object->start && now.depth == object->depth && !memcmp(now.base, object->base, sizeof(now.base)))
+		return true;
+	errno = ENOENT;
+	return false;
+}
+
 /* Lets go of the plain pages, once the compressed ones are there. `packed`: these, or -1. False: they are not there. */
 static bool drop_plain(int dir, const struct object *object, int packed)
 {
 	char name[NAME_SIZE];
 	bool there;
 
+	if (!is_there(dir, object))
+		return false;
 	am_object_name(name, 'z', object->digest);
 	if (packed < 0)
 		there = faccessat(dir, name, F_OK, 0) == 0;

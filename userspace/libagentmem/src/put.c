@@ -153,6 +153,7 @@ static int publish(int dir, struct object *object, int own)
 	if (record < 0)
 		return -1;
 	am_object_seal(object);
+	unlinkat(dir, am_object_name(name, 'z', object->digest), 0); /* of an object that was laid out otherwise */
 	if (am_store_write(dir, record, object, sizeof(*object)) == 0 && link_base(dir, object) == 0 &&
 	    link_anew(dir, own, am_object_name(name, 'r', object->digest)) == 0 &&
 	    am_store_link(dir, record, am_object_name(name, 'o', object->digest)) == 0)
@@ -176,8 +177,8 @@ static void sweep_if_due(int dir)
 		am_keep_sweep(dir);
 }
 
-/* In the lock. Answers the descriptor, and what came of it. anew: what is there is damaged. */
-static int enter(int dir, struct object *object, int own, bool anew, struct agentmem_info *info)
+/* In the lock. Answers the descriptor, and what came of it. damaged: the record of what is there and is no good, or -1. */
+static int enter(int dir, struct object *object, int own, int damaged, struct agentmem_info *info)
 {
 	struct agent *agent;
 	int fd;
@@ -190,8 +191,8 @@ static int enter(int dir, struct object *object, int own, bool anew, struct agen
 			object->node = agent->node;
 		am_agent_release(agent);
 	}
-	if (anew)
-		am_keep_remove(dir, object->digest);
+	if (damaged >= 0)
+		am_keep_remove_damaged(dir, damaged, object->digest);
 	fd = am_keep_hold(dir, object->digest);
 	if (fd >= 0) {
 		info->result = AGENTMEM_R_DEDUP;
@@ -225,13 +226,13 @@ static int plan(struct object *object, const struct object *base, bool append)
 	return 0;
 }
 
-static int locked_enter(int dir, struct object *object, int own, bool anew, struct agentmem_info *info)
+static int locked_enter(int dir, struct object *object, int own, int damaged, struct agentmem_info *info)
 {
 	int lock = am_store_lock(dir), fd;
 
 	if (lock < 0)
 		return -1;
-	fd = enter(dir, object, own, anew, info);
+	fd = enter(dir, object, own, damaged, info);
 	am_store_unlock(lock);
 	return fd;
 }
@@ -243,14 +244,16 @@ static int put(int dir, struct object *object, const struct object *base, bool a
 
 	if (own < 0)
 		return -1;
-	fd = locked_enter(dir, object, own, false, info);
+	fd = locked_enter(dir, object, own, -1, info);
 	if (fd >= 0 && info->result & AGENTMEM_R_DEDUP) {
 		if (is_whole(dir, fd, object, own)) {
 			am_count(DEDUP_HITS, 1);
 			am_count(DEDUP_BYTES, object->length);
 		} else {
-			close(fd);
-			fd = locked_enter(dir, object, own, true, info);
+			int damaged = fd;
+
+			fd = locked_enter(dir, object, own, damaged, info);
+			am_store_close(damaged);
 		}
 	}
 	am_store_close(own);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -70,6 +71,32 @@ TEST(a_granted_object_waits_for_its_agent)
 	CHECK(close(put(text + 1, SIZE - 1)) == 0);
 	CHECK(write(pipes[1], "", 1) == 1);
 	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && !WEXITSTATUS(status));
+	free(text);
+}
+
+/* With one more descriptor each time, so that it fails wherever it needs one. */
+TEST(an_attach_that_fails_leaves_the_grant)
+{
+	char *text = unique(SIZE);
+	uint8_t digest[AGENTMEM_DIGEST_SIZE];
+	int fd = put(text, SIZE), pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0), failed = 0;
+	struct rlimit before, few;
+
+	CHECK(agentmem_digest(fd, digest) == 0 && set_temperature(fd, AGENTMEM_COLD) == 0);
+	CHECK(agentmem_share(fd, pidfd, 0) == 0 && agentmem_close(fd) == 0 && close(pidfd) == 0);
+	CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+	few = before;
+	for (few.rlim_cur = 0; few.rlim_cur < 100; few.rlim_cur++) {
+		CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+		fd = agentmem_attach(digest);
+		if (fd >= 0)
+			break;
+		CHECK(errno == EMFILE);
+		failed++;
+	}
+	CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+	CHECK(failed && fd >= 0 && holds(fd, text, SIZE));
+	CHECK(agentmem_close(fd) == 0 && is_gone(digest));
 	free(text);
 }
 

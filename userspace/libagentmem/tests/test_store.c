@@ -180,6 +180,23 @@ FALLBACK_TEST(damaged_compressed_content_is_an_error_not_other_content)
 	free(text);
 }
 
+FALLBACK_TEST(what_was_left_of_an_object_does_not_get_into_a_new_one)
+{
+	char *text = unique(SIZE), *other = unique(SIZE), from[512];
+	struct agentmem_info info, left;
+	int fd = agentmem_put(AGENTMEM_CONVERSATION, other, SIZE, NULL, &left);
+
+	CHECK(fd >= 0 && set_temperature(fd, AGENTMEM_COLD) == 0);
+	strcpy(from, part('z', left.digest));
+	fd = agentmem_put(AGENTMEM_CONVERSATION, text, SIZE, NULL, &info);
+	CHECK(fd >= 0 && agentmem_close(fd) == 0);
+	CHECK(link(from, part('z', info.digest)) == 0);
+	fd = put(text, SIZE);
+	CHECK(set_temperature(fd, AGENTMEM_COLD) == 0 && holds(fd, text, SIZE));
+	free(other);
+	free(text);
+}
+
 FALLBACK_TEST(content_cut_short_is_an_error_not_a_signal)
 {
 	char *text = unique(SIZE);

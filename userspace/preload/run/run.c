@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -149,7 +150,7 @@ static int start_follower(int idle)
 	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0), go[2];
 	char byte;
 
-	if (pidfd < 0 || pipe2(go, O_CLOEXEC) < 0)
+	if (pidfd < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, go) < 0)
 		return -1;
 	child = fork();
 	if (child == 0) {
@@ -175,7 +176,7 @@ static void become(const struct options *options)
 
 	if (agentmem_agent(options->name, options->importance, AGENTMEM_ACTIVE) < 0)
 		warn("the command runs, but not as the agent %s", options->name);
-	else if (go < 0 || write(go, "", 1) != 1)
+	else if (go < 0 || send(go, "", 1, MSG_NOSIGNAL) != 1) /* it may be gone already */
 		warnx("the state of the agent %s will not be followed", options->name);
 	if (go >= 0)
 		close(go);

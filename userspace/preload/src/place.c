@@ -30,6 +30,7 @@ static void *anywhere(size_t size, size_t align, size_t lead, int protection, in
 {
 	size_t whole = lead + size + align - system_page();
 	char *got, *start, *end;
+	size_t head;
 
 	if (whole < size)
 		return NULL;
@@ -38,10 +39,14 @@ static void *anywhere(size_t size, size_t align, size_t lead, int protection, in
 		return NULL;
 	start = (char *)(((uintptr_t)got + lead + align - 1) & ~(align - 1)) - lead;
 	end = start + lead + size;
-	/* No more mappings (vm.max_map_count): taking all of it away makes none. */
-	if ((start > got && !system_unmap(got, (size_t)(start - got))) ||
-	    (end < got + whole && !system_unmap(end, (size_t)(got + whole - end)))) {
+	head = (size_t)(start - got);
+	/* No more mappings (vm.max_map_count): taking all that is left away makes none. */
+	if (head && !system_unmap(got, head)) {
 		system_unmap(got, whole);
+		return NULL;
+	}
+	if (end < got + whole && !system_unmap(end, (size_t)(got + whole - end))) {
+		system_unmap(start, whole - head); /* the head may be somebody else's by now */
 		return NULL;
 	}
 	lowest = (uintptr_t)start;
