@@ -63,6 +63,10 @@ class GuestFault(KernelError):
     """The kernel did not come up, printed a splat, panicked or hung."""
 
 
+class BootHang(GuestFault):
+    """The kernel fell silent before user space was up."""
+
+
 class LabError(HarnessError):
     """The laboratory is at fault: a tool, the disk, the mirror, or our own channel."""
 

@@ -27,10 +27,11 @@ from harness.accel import Accel
 from harness.cache import new_file
 from harness.channel import Channel, Session
 from harness.cxl import Region
-from harness.errors import GuestFault, HarnessError, LabError, LabTimeout, UsageError
+from harness.errors import BootHang, GuestFault, HarnessError, LabError, LabTimeout, UsageError
 from harness.frames import FRAME_MAX, Command, Frame, Kind
 from harness.health import Health
 from harness.kernel import Kernel
+from harness.progress import say
 from harness.qemu import Machine, Qemu
 from harness.topology import named
 from harness.witness import Witness
@@ -95,12 +96,23 @@ class Guest:
         why_not = "instructions are counted" if counted else memory.emulated
         on = Accel("tcg", why_not) if why_not else accel.probe(accel.MACHINE + memory.machine, accel.CPU)
         machine = Machine(kernel.image, image, memory, memory_mb, cpus, on, append, counted, tuple(disks), program)
+        try:
+            return cls._booted(machine, kernel.vmlinux, timeout)
+        except BootHang as fault:
+            # The kernel has been seen to wait for ever when it looks for QEMU's CXL devices, one boot in hundreds.
+            if not memory.bridges:
+                raise
+            say(f"{fault.cause}\nlog: {fault.log}\nbooting topology {topology} once more")
+            return cls._booted(machine, kernel.vmlinux, timeout)
+
+    @classmethod
+    def _booted(cls, machine: Machine, vmlinux: Path, timeout: float) -> Self:
         began = time.monotonic()
         started = Qemu(machine, qemu.RunDirectory())
-        guest = cls(Channel(started.channel), started.run.console, kernel.vmlinux, started)
+        guest = cls(Channel(started.channel), started.run.console, vmlinux, started)
         try:
             guest._await_boot(began, timeout)
-            guest._bring_up(memory.regions)
+            guest._bring_up(machine.topology.regions)
         except BaseException:
             guest._close()
             raise

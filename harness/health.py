@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness import symbols
 from harness.channel import ChannelClosed
-from harness.errors import GuestFault, HarnessError, LabError
+from harness.errors import BootHang, GuestFault, HarnessError, LabError
 from harness.qemu import Qemu
 from harness.witness import Witness
 
@@ -49,9 +49,12 @@ class Health:
         self.look()
         now = time.monotonic()
         quiet = now - max(began, self.witness.changed)
-        if now - began > timeout or quiet > SILENCE:
-            told = f", and has been silent for {quiet:.0f} s" if quiet > timeout / 4 else ""
-            raise self.hangs(f"the kernel did not come up within {now - began:.0f} s{told}")
+        cause = f"the kernel did not come up within {now - began:.0f} s"
+        if quiet > SILENCE:
+            fault = self.hangs(f"{cause}, and has been silent for {quiet:.0f} s")
+            raise BootHang(fault.cause, log=fault.log, hint=fault.hint)
+        if now - began > timeout:
+            raise self.hangs(cause)
         return False
 
     @contextlib.contextmanager

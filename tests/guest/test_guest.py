@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -13,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from harness import guest as module
-from harness import initramfs
-from harness.errors import GuestFault, LabError, LabTimeout, UsageError
+from harness import health, initramfs
+from harness.errors import BootHang, GuestFault, LabError, LabTimeout, UsageError
 from harness.frames import FRAME_MAX, VERSION, Kind, encode, word
 from harness.guest import Guest
 from harness.kernel import Kernel
+from harness.qemu import Machine, Qemu, RunDirectory
 
 MB = 1 << 20
 
@@ -353,6 +356,32 @@ def test_a_guest_that_hangs_is_the_kernels_fault(fresh: Guest, monkeypatch: pyte
         os.kill(fresh.qemu.pid, signal.SIGCONT)
 
 
+class Stuck(Qemu):
+    """The first one of them stops as soon as it has started."""
+
+    left = 1
+
+    def __init__(self, machine: Machine, run: RunDirectory) -> None:
+        super().__init__(machine, run)
+        self.monitor.patience = 1.0
+        if Stuck.left:
+            Stuck.left -= 1
+            os.kill(self.pid, signal.SIGSTOP)
+
+
+@pytest.mark.parametrize(("topology", "boots"), [("uma", False), ("cxl", True)])
+def test_a_boot_that_hangs_is_tried_again_where_cxl_is_emulated(
+    kernels: Callable[[str], Kernel], monkeypatch: pytest.MonkeyPatch, topology: str, boots: bool
+) -> None:
+    monkeypatch.setattr(module, "Qemu", Stuck)
+    monkeypatch.setattr(Stuck, "left", 1)
+    monkeypatch.setattr(health, "SILENCE", 12.0)
+    told = contextlib.nullcontext() if boots else pytest.raises(BootHang, match="has been silent for 12 s")
+    with told, Guest.start(kernels("lab"), topology=topology) as started:
+        assert started.run(["true"]).code == 0
+    assert Stuck.left == 0
+
+
 def test_a_command_that_ignores_signals_is_killed_all_the_same(guest: Guest) -> None:
     with pytest.raises(LabTimeout):
         guest.run(["sh", "-c", "trap '' TERM INT HUP; while :; do sleep 1; done"], timeout=1)
@@ -366,10 +395,12 @@ def test_a_kernel_that_does_not_come_up(kernel: Kernel) -> None:
     assert "Kernel panic" in caught.value.log.read_text(errors="replace")
 
 
-def test_a_boot_that_hangs_is_told_with_the_last_lines(kernel: Kernel) -> None:
+def test_a_boot_that_hangs_is_told_with_the_last_lines_and_where(kernel: Kernel) -> None:
     with pytest.raises(GuestFault, match="did not come up within") as caught:
         Guest.start(kernel, append="rdinit=/bin/sleep -- 1000", memory_mb=512, timeout=20)
     assert "Run /bin/sleep as init process" in caught.value.cause
+    assert "NMI: Not continuing" in caught.value.log.read_text(errors="replace") if caught.value.log else False
+    assert re.search(r"RIP: 0010:\w*(?:halt|idle)", caught.value.cause), caught.value.cause
 
 
 def test_a_guest_switched_off_from_inside_is_no_fault_of_the_kernel(fresh: Guest) -> None:
