@@ -16,7 +16,9 @@ from typing import Literal
 
 from harness import git, kbuild, kernel, logs, proc, series, tree
 from harness.cache import REPO, locked, log_file, work_dir
-from harness.errors import ApplyError, BuildError, ConfigError, UsageError
+from harness.errors import ApplyError, BuildError, ConfigError, GuestFault, UsageError
+from harness.guest import Guest
+from harness.kernel import Kernel
 from harness.pin import PATCHES
 from harness.progress import Update
 
@@ -24,7 +26,7 @@ GATES = REPO / "ci" / "gates"
 CHECKED = "agent_mem-check"  # branch of the worktree in which gates run
 COMPILED = ("mm/", "drivers/", "lib/", "fs/")  # where the series' objects come from
 HOOKED = (*COMPILED, "kernel/")  # where it changes what is there
-Over = Literal["patch", "source", "added", "object", "changed", "kunit"]
+Over = Literal["patch", "source", "added", "object", "changed", "compiled", "kunit"]
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ def applies(update: Update) -> Verdict:
 
 
 def each_patch(update: Update) -> Iterator[Verdict]:
-    """Builds the lab kernel after every commit of the series, the oldest first."""
+    """Builds the lab kernel after every commit of the series, the oldest first, and boots it."""
     main, aside = tree.main_tree(), check_tree()
     flavour = kbuild.flavours()["lab"]
     for number, commit in enumerate(tree.commits(main), start=1):
@@ -148,12 +150,18 @@ def each_patch(update: Update) -> Iterator[Verdict]:
         git.git(aside, "checkout", "--quiet", "--force", "--detach", commit)
         try:
             # A patch in the middle of the series need not know all options of the last one.
-            kernel.build_tree(aside, flavour, strict=False)
+            _boots(kernel.build_tree(aside, flavour, strict=False))
             complaints: tuple[str, ...] = ()
-        except (BuildError, ConfigError) as error:
+        except (BuildError, ConfigError, GuestFault) as error:
             complaints = (f"{error.cause} (log: {error.log})",)
         yield Verdict(f"build {number}", subject, 1, complaints)
     git.git(aside, "checkout", "--quiet", "--force", CHECKED)
+
+
+def _boots(built: Kernel) -> None:
+    """Up to a program, without a splat. GuestFault: not so."""
+    with Guest.start(built) as guest:
+        guest.run(["true"])
 
 
 # -- the others ----------------------------------------------------------------------------------------------------
@@ -197,6 +205,7 @@ class Runner:
             "source": lambda: [name for name in added if name.endswith((".c", ".h")) and not name.startswith("tools/")],
             "object": lambda: [f"{name[:-2]}.o" for name in kernel_code if not name.endswith("_kunit.c")],
             "changed": lambda: [f"{name[:-2]}.o" for name in hooked],
+            "compiled": lambda: [*choices["object"](), *choices["changed"]()],
             "kunit": lambda: [f"{name[:-2]}.o" for name in kernel_code if name.endswith("_kunit.c")],
         }
         return choices[over]()

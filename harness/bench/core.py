@@ -26,7 +26,7 @@ TIMED_MB = 1024
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured. alloc, fault, read, warm, spawn: (bytes, repeats); parallel: (milliseconds, rounds)."""
+    """How much is measured: (bytes, repeats); of parallel: (milliseconds, rounds)."""
 
     objects: tuple[int, int]
     samples: int
@@ -37,6 +37,7 @@ class Scale:
     spawn: tuple[int, int]
     parallel: tuple[int, int]
     slab: int
+    append: tuple[tuple[int, int], tuple[int, int]]
 
     @property
     def memory_mb(self) -> int:
@@ -54,6 +55,7 @@ FULL = Scale(
     spawn=(150 * MB, 3),
     parallel=(400, 15),
     slab=20_000,
+    append=((10 * KB + 1, 200), (10 * MB + 1, 200)),
 )
 QUICK = Scale(
     objects=(1_000, 100_000),
@@ -65,6 +67,7 @@ QUICK = Scale(
     spawn=(8 * MB, 3),
     parallel=(100, 3),
     slab=5_000,
+    append=((10 * KB + 1, 50), (MB + 1, 50)),
 )
 
 
@@ -109,6 +112,7 @@ def measure(built: Kernel, scale: Scale, topology: str, update: Update = lambda 
     lines = [
         *rows.attach(clock, attach),
         *rows.alloc(clock, {count: counted[f"alloc {count}"] for count, _ in scale.alloc}),
+        *rows.append(clock, {count: counted[f"append {count}"] for count, _ in scale.append}),
         *rows.read(counted[f"read {scale.read[0]}"], timed),
         *rows.fault(clock, {count: counted[f"fault {count}"] for count, _ in scale.fault}),
         *rows.warm(counted[f"warm {scale.warm[0]}"], clock),
@@ -133,6 +137,7 @@ def _counted(guest: Machine, scale: Scale, update: Update) -> Iterator[tuple[str
     runs: list[tuple[str, tuple[int, ...]]] = [
         ("attach", (scale.objects[0], scale.samples)),
         *(("alloc", one) for one in scale.alloc),
+        *(("append", one) for one in scale.append),
         *(("fault", one) for one in scale.fault),
         ("read", (scale.read[0], scale.read[1] // 10 + 1)),
         ("warm", scale.warm),

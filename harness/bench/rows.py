@@ -115,6 +115,19 @@ def alloc(clock: Clock, outputs: Mapping[int, Output]) -> list[Row]:
     return rows
 
 
+def append(clock: Clock, outputs: Mapping[int, Output]) -> list[Row]:
+    """outputs: by bytes of the conversation that is continued."""
+    least, most = min(outputs), max(outputs)
+    turns = {count: output.median("append.turn") - clock.reading for count, output in outputs.items()}
+    alone = outputs[most].median("append.alone") - clock.reading
+    title, growth = f"appending 1 KB to {size(most)}", turns[most] / turns[least]
+    told = f"{turns[most]:,.0f} and {turns[least]:,.0f} instructions; 1 KB alone {alone:,.0f}"
+    return [
+        Row("append.growth", f"{title} / to {size(least)}", "ratio", growth, GROWTH_MOST, detail=told),
+        Row("append.alone", f"{title} / allocating 1 KB", "ratio", turns[most] / alone),
+    ]
+
+
 def read(counted: Output, timed: Output) -> list[Row]:
     """The same reading twice: by instructions, and by the clock, which sees more than instructions."""
     ratios = [output.median("read.smu") / output.median("read.memfd") for output in (timed, counted)]

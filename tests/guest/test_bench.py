@@ -29,6 +29,7 @@ def test_core_gives_every_figure(tmp_path: Path) -> None:
         *(f"attach.{kind}" for kind in ("growing", "held", "close", "miss", "open")),
         *(f"alloc.{kind}.{size}" for kind in ("first", "duplicate") for size, _ in core.QUICK.alloc),
         *(f"fault.{size}" for size, _ in core.QUICK.fault),
+        *("append.growth", "append.alone"),
         *(f"parallel.{name}" for name in ("alloc", "memfd", "compute")),
         *(f"slab.{name}" for name in ("object", "again", "again.dentries", "other", "other.dentries")),
         *("read.time", "read.instructions", "empty", "warm.decode", "warm.swap", "spawn"),

@@ -5,6 +5,7 @@
  *	bench clock COUNT			the clock itself, and an empty system call
  *	bench attach OBJECTS SAMPLES		ATTACH while the domain has that many objects
  *	bench alloc BYTES REPEATS		first and second allocation; copy and SHA-256 of the same bytes
+ *	bench append BYTES REPEATS		a turn put on top of a conversation of that size, and the turn alone
  *	bench read BYTES REPEATS		reading a mapping; a memfd's beside it
  *	bench fault BYTES REPEATS		touching a new mapping; a memfd's beside it
  *	bench warm BYTES REPEATS		reading what is compressed; libzstd and zram beside it
@@ -83,6 +84,7 @@ void series_print(const struct series *series);
 
 /* These answer an fd or -errno, and add what the call took to a series, if one is given. */
 int smu_alloc(const void *data, size_t size, struct digest *digest, bool *dedup, struct series *series);
+int smu_append(int base, const void *data, size_t size, struct series *series);
 int smu_attach(const struct digest *digest, struct series *series);
 void smu_leave(const char *name);
 int smu_must_alloc(const void *data, size_t size, struct digest *digest);
@@ -95,6 +97,7 @@ void sha256(const uint8_t *data, size_t length, struct digest *digest);
 void bench_clock(const uint64_t *arguments);
 void bench_attach(const uint64_t *arguments);
 void bench_alloc(const uint64_t *arguments);
+void bench_append(const uint64_t *arguments);
 void bench_read(const uint64_t *arguments);
 void bench_fault(const uint64_t *arguments);
 void bench_warm(const uint64_t *arguments);

@@ -16,7 +16,7 @@ static const struct {
 	{ "clock", 1, bench_clock },	 { "attach", 2, bench_attach }, { "alloc", 2, bench_alloc },
 	{ "read", 2, bench_read },	 { "fault", 2, bench_fault },	{ "parallel", 3, bench_parallel },
 	{ "slab", 1, bench_slab },	 { "isolation", 3, bench_isolation }, { "warm", 2, bench_warm },
-	{ "spawn", 2, bench_spawn },
+	{ "spawn", 2, bench_spawn },	 { "append", 2, bench_append },
 };
 
 static int usage(void)

@@ -179,6 +179,20 @@ int smu_alloc(const void *data, size_t size, struct digest *digest, bool *dedup,
 	return (int)fd;
 }
 
+int smu_append(int base, const void *data, size_t size, struct series *series)
+{
+	struct agent_smu_attr attr = {
+		.size = sizeof(attr), .flags = AGENT_SMU_APPEND, .base_fd = base, .node = -1,
+	};
+	uint64_t began = now(), ended;
+	long fd = call(__NR_agent_alloc_smu, AGENT_SMU_CONVERSATION, (long)data, (long)size, (long)&attr);
+
+	ended = now();
+	if (series)
+		series_add(series, began, ended);
+	return (int)fd;
+}
+
 int smu_attach(const struct digest *digest, struct series *series)
 {
 	struct agent_smu_attr attr = { .size = sizeof(attr), .flags = AGENT_SMU_ATTACH, .base_fd = -1, .node = -1 };
