@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -18,8 +19,9 @@ from elftools.elf.sections import SymbolTableSection
 from harness import binding, interpreters
 from harness.errors import LabError, ToolError
 
-# The oldest and the newest, and with --all those between.
-VERSIONS = ("3.11", *(pytest.param(version, marks=pytest.mark.long) for version in ("3.12", "3.13")), "3.14")
+# The oldest and the newest that can be had here (Debian 13 has neither 3.11 nor 3.12), and with --all those between.
+HAD = [version for version in ("3.11", "3.12", "3.13", "3.14") if interpreters.obtainable(version)]
+VERSIONS = [HAD[0], *(pytest.param(version, marks=pytest.mark.long) for version in HAD[1:-1]), HAD[-1]]
 LEAST = 100  # tests of the suite: fewer, and some were not found
 NEEDED = {"libc.so.6"}
 CONSUMER = """
@@ -54,11 +56,7 @@ def python(wheel: Path) -> Path:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_suite_passes(wheel: Path, version: str) -> None:
-    try:
-        interpreter = interpreters.find(version)
-    except LabError as error:
-        pytest.skip(error.cause)
-    python = binding.environment(wheel, binding.PROJECT / "requirements-test.txt", interpreter)
+    python = binding.environment(wheel, binding.PROJECT / "requirements-test.txt", interpreters.find(version))
     assert run(python, "--version").stdout.startswith(f"Python {version}.")
     done = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=binding.PROJECT)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr
@@ -67,8 +65,17 @@ def test_the_suite_passes(wheel: Path, version: str) -> None:
 
 
 def test_a_version_that_is_nowhere_is_told() -> None:
-    with pytest.raises(LabError, match=r"neither this machine nor Debian \w+ has CPython 3\.99"):
+    with pytest.raises(LabError, match=r"neither this machine nor Debian \w+ has CPython 3\.99") as caught:
         interpreters.find("3.99")
+    assert "pyenv install 3.99" in str(caught.value.hint)
+
+
+def test_a_version_is_listed_if_it_is_here_or_debian_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+    obtainable = interpreters.obtainable
+    assert obtainable(ours) and not obtainable("3.99")
+    monkeypatch.setattr(interpreters, "_here", lambda _: None)
+    assert obtainable("3.13") and obtainable("3.14") and not obtainable("3.12")
 
 
 # -- the wheel --
