@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness import logs, pinned, proc
+from harness import logs, pinned, proc, sanitizers
 from harness.cache import REPO, locked, log_file, work_dir
 from harness.errors import ToolError
 
@@ -17,19 +17,19 @@ PROJECT = REPO / "userspace" / "python"
 SUITE = PROJECT / "tests"
 NOT_SOURCES = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", ".*_cache")
 TIMEOUT = 900.0  # seconds for one build or installation
-SANITIZERS = "-fsanitize=address,undefined -fno-omit-frame-pointer -g"
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 
 
-def wheel(name: str, *, headers: Path | None = None, flags: str = "") -> Path:
+def wheel(name: str, *, headers: Path | None = None, sanitized: bool = False) -> Path:
     """Builds the source distribution, and from that the wheel. headers: of the kernel whose calls it is to know.
 
-    flags: for the compiler and the linker, too. Built anew when a source, the headers or the flags changed.
-    ToolError has the first complaint of the compiler.
+    sanitized: see harness.sanitizers. Built anew when a source, the headers or that changed. ToolError has the first
+    complaint of the compiler.
     """
     place, log = work_dir("binding", name), log_file(f"binding-{name}")
+    flags = sanitizers.compiling() if sanitized else {}
     numbers = [headers / "include" / "asm" / "unistd_64.h"] if headers else []
-    state = _digest(_sources(), str(headers), flags, *numbers)
+    state = _digest(_sources(), str(headers), str(flags), *numbers)
     with locked(f"binding-{name}"):
         found = list(place.glob("*.whl"))
         if found and (place / "state").is_file() and (place / "state").read_text() == state:
@@ -41,7 +41,7 @@ def wheel(name: str, *, headers: Path | None = None, flags: str = "") -> Path:
         make = f"from setuptools import build_meta; build_meta.build_sdist({str(place)!r})"
         _logged([sys.executable, "-c", make], log, place / "source")
         (sdist,) = place.glob("*.tar.gz")
-        env = {"AGENTMEM_KERNEL_HEADERS": str(headers) if headers else "", **_told(flags)}
+        env = {"AGENTMEM_KERNEL_HEADERS": str(headers) if headers else "", **flags}
         build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(place), str(sdist)]
         _logged([*PIP, *build], log, place, env)
         (made,) = place.glob("*.whl")
@@ -67,11 +67,6 @@ def environment(wheel: Path, requirements: Path, python: Path = Path(sys.executa
             _logged([*PIP, *install], log, REPO)
             (own / "wheel").write_text(_digest([wheel]))
     return own / "bin" / "python"
-
-
-def _told(flags: str) -> dict[str, str]:
-    """Added to what the user's environment tells them."""
-    return {name: f"{os.environ.get(name, '')} {flags}" for name in ("CFLAGS", "LDFLAGS")} if flags else {}
 
 
 def _logged(argv: list[str], log: Path, cwd: Path, env: dict[str, str] | None = None) -> None:
