@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness import logs, pinned, proc
+from harness import logs, pinned, proc, sanitizers
 from harness.cache import REPO, locked, log_file, work_dir
 from harness.errors import ToolError
 
@@ -20,13 +20,16 @@ TIMEOUT = 900.0  # seconds for one build or installation
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 
 
-def wheel(name: str, *, headers: Path | None = None) -> Path:
+def wheel(name: str, *, headers: Path | None = None, sanitized: bool = False) -> Path:
     """Builds the source distribution, and from that the wheel. headers: of the kernel whose calls it is to know.
 
-    Built anew when a source or the headers changed. ToolError has the first complaint of the compiler.
+    sanitized: see harness.sanitizers. Built anew when a source, the headers or that changed. ToolError has the first
+    complaint of the compiler.
     """
     place, log = work_dir("binding", name), log_file(f"binding-{name}")
-    state = _digest(_sources(), str(headers), *([headers / "include" / "asm" / "unistd_64.h"] if headers else []))
+    flags = sanitizers.compiling() if sanitized else {}
+    numbers = [headers / "include" / "asm" / "unistd_64.h"] if headers else []
+    state = _digest(_sources(), str(headers), str(flags), *numbers)
     with locked(f"binding-{name}"):
         found = list(place.glob("*.whl"))
         if found and (place / "state").is_file() and (place / "state").read_text() == state:
@@ -38,7 +41,7 @@ def wheel(name: str, *, headers: Path | None = None) -> Path:
         make = f"from setuptools import build_meta; build_meta.build_sdist({str(place)!r})"
         _logged([sys.executable, "-c", make], log, place / "source")
         (sdist,) = place.glob("*.tar.gz")
-        env = {"AGENTMEM_KERNEL_HEADERS": str(headers) if headers else ""}
+        env = {"AGENTMEM_KERNEL_HEADERS": str(headers) if headers else "", **flags}
         build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(place), str(sdist)]
         _logged([*PIP, *build], log, place, env)
         (made,) = place.glob("*.whl")

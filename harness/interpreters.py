@@ -16,11 +16,17 @@ from harness.cache import cache_dir, locked, log_file, new_dir
 from harness.errors import LabError
 
 SUITE = "forky"
+OFFERED = ("3.13", "3.14")  # what that suite has, of the versions that are tested
 PACKAGES = ("python{0}-minimal", "libpython{0}-stdlib", "python{0}-venv")
 START = """#!/bin/sh
 root={root}/usr lib={root}/usr/lib/x86_64-linux-gnu
 exec "$lib/ld-linux-x86-64.so.2" --argv0 "$0" --library-path "$lib" "$root/bin/python{version}" "$@"
 """
+
+
+def obtainable(version: str) -> bool:
+    """Whether `find` is to succeed here. Tests are listed by this, so nothing is asked of the network."""
+    return version in OFFERED or _here(version) is not None
 
 
 def find(version: str) -> Path:
@@ -50,13 +56,14 @@ def _from_debian(version: str) -> Path:
     with locked("interpreters"):
         if not target.is_dir():
             if not apt.available():
-                raise LabError(f"this machine has no CPython {version}, and no apt-get to get it")
+                raise LabError(f"this machine has no CPython {version}, and no apt-get to get it", hint=_cure(version))
             log = logs.fresh(log_file(f"interpreter-{version}"))
             place = cache_dir() / "apt-interpreters"
             with apt.PrivateApt(place, apt.machine_archive(), [SUITE], log) as private:
                 private.refresh(lambda _: None)
                 if not private.versions(f"python{version}-minimal"):
-                    raise LabError(f"neither this machine nor Debian {SUITE} has CPython {version}", log=log)
+                    cause = f"neither this machine nor Debian {SUITE} has CPython {version}"
+                    raise LabError(cause, log=log, hint=_cure(version))
                 debs = private.download_all([name.format(version) for name in PACKAGES])
             with new_dir(target) as aside:
                 for deb in debs:
@@ -66,6 +73,10 @@ def _from_debian(version: str) -> Path:
     if not _is(_starter(target), version):
         raise LabError(f"the CPython {version} of Debian {SUITE} does not start", hint=f"rm -r {target}, then again")
     return _starter(target)
+
+
+def _cure(version: str) -> str:
+    return f"pyenv install {version}; what {SUITE} has dropped is no longer for OFFERED in harness/interpreters.py"
 
 
 def _starter(root: Path) -> Path:

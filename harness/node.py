@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import logs, pinned, proc
+from harness import logs, pinned, proc, sanitizers
 from harness.cache import REPO, locked, log_file, work_dir
 from harness.errors import ToolError
 from harness.progress import Update
@@ -88,16 +88,17 @@ def source(name: str) -> Path:
     return directory
 
 
-def build(name: str, *, headers: Path | None = None) -> Path:
+def build(name: str, *, headers: Path | None = None, sanitized: bool = False) -> Path:
     """The binding, built; incremental. headers: of the kernel whose calls it is to know (`headers`/include).
 
-    ToolError has the first complaint of the compiler.
+    sanitized: see harness.sanitizers; by a name of its own. ToolError has the first complaint of the compiler.
     """
     builder = node()
     with locked(f"node-{name}", shared=False):
         directory = source(name)
         argv = [*builder.gyp, "configure", "build", f"--nodedir={builder.root}"]
-        _logged(argv, directory, f"node-{name}", {"AGENTMEM_KERNEL_HEADERS": str(headers or "")})
+        flags = sanitizers.compiling() if sanitized else {}
+        _logged(argv, directory, f"node-{name}", {"AGENTMEM_KERNEL_HEADERS": str(headers or ""), **flags})
     return directory
 
 

@@ -15,6 +15,11 @@ LIBRARY = REPO / "userspace" / "libagentmem"
 PRELOAD = REPO / "userspace" / "preload"  # has the library as a subproject
 TIMEOUT = 600.0  # seconds for one build
 TOOLS = Path(sys.executable).parent  # Meson and Ninja are packages of the environment
+BUILDS: dict[str, tuple[str, ...]] = {  # how it is tested
+    "plain": (),
+    "asan-ubsan": ("-Db_sanitize=address,undefined", "-Db_lundef=false"),
+    "tsan": ("-Db_sanitize=thread", "-Db_lundef=false"),
+}
 
 
 def build(

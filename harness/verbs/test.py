@@ -1,8 +1,8 @@
 """Runs the tests in one pytest: the laboratory's own, the real tree, KUnit on User Mode Linux, guests in QEMU.
 
 Without paths: all of them, the fast ones first. The JUnit file is out/test/junit.xml.
-Exit codes: 1 tests failed; 3 the kernel is at fault (splat, panic, hang, it does not build); 4 the laboratory is, or
-no test ran.
+Exit codes: 1 tests failed; 3 the kernel is at fault (splat, panic, hang, it does not build); 4 the laboratory is, no
+test ran, or one was skipped: what cannot be tested here is not listed, what lacks a tool is an error.
 """
 
 from __future__ import annotations
@@ -84,14 +84,19 @@ class Outcome:
             return LabError("no test ran", hint="harness test --all runs what is marked long, too")
         if status not in ENDS:
             return LabError("pytest met an error of its own, see above", log=self.junit)
-        if not codes and status == 0:
+        skipped = self.fields["skipped"]
+        if not codes and status == 0 and not skipped:
             return None
         cause = f"{self.fields['failed']} failed, {self.fields['errors']} errors"
+        cause += f", {skipped} skipped" if skipped else ""
         hint = f"harness test {shlex.quote(self.fields['failures'][0]['name'])}" if self.fields["failures"] else None
         if EXIT_KERNEL in codes:
             return GuestFault(f"{cause}; the kernel is at fault", log=self.junit, hint=hint)
         if EXIT_LAB in codes:
             return LabError(f"{cause}; the laboratory is at fault", log=self.junit, hint=hint)
+        if skipped:
+            hint = f"grep -o '<skipped [^>]*' {shlex.quote(str(self.junit))}"
+            return LabError(f"{cause}; what is skipped is not tested, see the log for why", log=self.junit, hint=hint)
         return TestsFailed(cause, log=self.junit, hint=hint)
 
 

@@ -27,10 +27,12 @@ FOLLOWER = "agentmem-follow"
 class Lab:
     """agentmem-run with a store of its own."""
 
-    def __init__(self, built: Path, store: Path) -> None:
+    def __init__(self, built: Path, shim: Path, store: Path) -> None:
         self.program, self._show = built / "agentmem-run", built / "tests" / "show_agent"
-        self.shim = built / "libagentmem-preload.so"
+        self.shim = shim
         self.env = {**os.environ, "XDG_RUNTIME_DIR": str(store), "AGENTMEM_BACKEND": "fallback"}
+        if shim.parent != built:  # it looks beside itself
+            self.env["AGENTMEM_PRELOAD"] = str(shim)
         self._started: list[subprocess.Popen[str]] = []
 
     def run(self, *argv: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -63,10 +65,26 @@ def wait_for(ready: Callable[[], bool], otherwise: Callable[[], str] = lambda: "
         time.sleep(0.02)
 
 
+@pytest.fixture(scope="module")
+def plain() -> Path:
+    return userspace.preload()
+
+
+@pytest.fixture(scope="module", params=["plain", "asan-ubsan"])
+def built(request: pytest.FixtureRequest, plain: Path) -> Path:
+    """Where agentmem-run is; what it runs has the plain shim."""
+    if request.param == "plain":
+        return plain
+    # A program that has the sanitizer in it does not mind what is preloaded before it.
+    options = [*userspace.BUILDS[request.param], "-Dc_link_args=-static-libasan"]
+    targets = ("agentmem-run", "show_agent")
+    return userspace.build(f"run-{request.param}", options, project=userspace.PRELOAD, targets=targets)
+
+
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
+def lab(tmp_path: Path, built: Path, plain: Path) -> Iterator[Lab]:
     (store := tmp_path / "runtime").mkdir(mode=0o700)
-    made = Lab(userspace.preload(), store)
+    made = Lab(built, plain / "libagentmem-preload.so", store)
     yield made
     made.close()
 

@@ -13,11 +13,6 @@ from harness import ktap, userspace
 from harness.cache import work_dir
 from harness.errors import ToolError
 
-BUILDS = {
-    "plain": (),
-    "asan-ubsan": ("-Db_sanitize=address,undefined", "-Db_lundef=false"),
-    "tsan": ("-Db_sanitize=thread", "-Db_lundef=false"),
-}
 FALLBACK = {"AGENTMEM_BACKEND": "fallback", "TSAN_OPTIONS": "die_after_fork=0", "UBSAN_OPTIONS": "halt_on_error=1"}
 PROGRAM = """
 #include <agentmem.h>
@@ -40,9 +35,9 @@ def run(*argv: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, timeout=280, env={**os.environ, **env})
 
 
-@pytest.fixture(scope="module", params=BUILDS)
+@pytest.fixture(scope="module", params=userspace.BUILDS)
 def built(request: pytest.FixtureRequest) -> Path:
-    return userspace.build(request.param, BUILDS[request.param])
+    return userspace.build(request.param, userspace.BUILDS[request.param])
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import node
+from harness import node, sanitizers
 from harness.errors import ToolError
 
 PROGRAM = """
@@ -61,16 +61,29 @@ def judged(done: subprocess.CompletedProcess[str], least: int) -> None:
     assert counts["fail"] == 0 and counts["pass"] >= least and counts["skipped"] <= 1
 
 
+def suite(program: Path, built: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    tests = sorted(built.glob("test/*.test.mjs"))
+    return run(program, "--expose-gc", "--test", "--test-reporter=tap", *tests, cwd=built, **env)
+
+
 @pytest.mark.parametrize("line", LINES)
 def test_suite_passes_on_each_line_of_node(built: Path, line: str, fallback: dict[str, str]) -> None:
     """One binary for all of them. It is the suite that runs on the kernel's backend, too."""
     program = node.versions()[line]
     assert run(program, "--version", cwd=built).stdout.startswith(f"v{line[4:]}.")
-    tests = sorted(built.glob("test/*.test.mjs"))
-    done = run(program, "--expose-gc", "--test", "--test-reporter=tap", *tests, cwd=built, **fallback)
-    judged(done, 59)
+    judged(suite(program, built, **fallback), 59)
     left = sorted(path.name[:1] for path in (Path(fallback["XDG_RUNTIME_DIR"]) / "agentmem").glob("[rz]-*"))
     assert len(left) < 50, "objects of processes that have ended are still there"
+
+
+def test_suite_passes_under_the_sanitizers(tmp_path: Path, fallback: dict[str, str]) -> None:
+    built = node.build("asan-ubsan", sanitized=True)
+    assert b"__asan_init" in (built / "build" / "Release" / "agentmem.node").read_bytes()
+    # Some tests measure memory, so little is kept of what is freed. What a test writes is in the report on it.
+    env = sanitizers.running(tmp_path, "quarantine_size_mb=16")
+    done = suite(node.node().program, built, **env, **fallback)
+    assert sanitizers.reports(tmp_path, done.stdout + done.stderr) == ""
+    judged(done, 59)
 
 
 def test_types_are_what_a_strict_compiler_expects(built: Path, tmp_path: Path) -> None:

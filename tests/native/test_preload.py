@@ -15,11 +15,6 @@ import pytest
 from harness import anonymous, ktap, userspace
 from harness.ktap_report import Status
 
-BUILDS = {
-    "plain": (),
-    "asan-ubsan": ("-Db_sanitize=address,undefined", "-Db_lundef=false"),
-    "tsan": ("-Db_sanitize=thread", "-Db_lundef=false"),
-}
 SANITIZERS = {"TSAN_OPTIONS": "die_after_fork=0", "UBSAN_OPTIONS": "halt_on_error=1"}
 ALLOCATORS = {"glibc": "", "jemalloc": "libjemalloc.so.2", "mimalloc": "libmimalloc.so.2"}
 TEXT = 100_000  # bytes; where nothing else decides, glibc has such a text in its heap, anywhere in a page
@@ -56,10 +51,11 @@ def all_passed(done: subprocess.CompletedProcess[str], least: int) -> None:
     assert len(told) >= least
 
 
-@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("build", userspace.BUILDS)
 def test_blocks_and_texts(build: str, store: dict[str, str]) -> None:
     targets = ("test_blocks", "test_texts")
-    place = userspace.build(f"preload-{build}", BUILDS[build], project=userspace.PRELOAD, targets=targets)
+    options = userspace.BUILDS[build]
+    place = userspace.build(f"preload-{build}", options, project=userspace.PRELOAD, targets=targets)
     all_passed(run(place / "tests" / "test_blocks", **SANITIZERS), 17)
     all_passed(run(place / "tests" / "test_texts", **SANITIZERS, **store), 9)
 

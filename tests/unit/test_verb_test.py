@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -144,6 +145,35 @@ def test_nothing_ran_is_no_success(tmp_path: Path, files: dict[str, str], argume
     ended = harness_test(tmp_path, *arguments, **files)
     assert ended.code == 4
     assert "no test ran" in ended.err
+
+
+SKIPS = IMPORTS + "@pytest.mark.skip(reason='no tool')\ndef test_skipped(): pass\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "said"),
+    [
+        (SKIPS, 4, "0 failed, 0 errors, 1 skipped; "),
+        (SKIPS + "def test_other(): pytest.skip('no tool')\n", 4, "2 skipped; "),
+        (IMPORTS + "pytest.skip('no tool', allow_module_level=True)\n", 4, "1 skipped; "),
+        (IMPORTS + "@pytest.mark.xfail\n" + BAD, 4, "1 skipped; "),
+        (SKIPS + BAD, 4, "1 failed, 0 errors, 1 skipped; "),
+        (SKIPS + SPLAT, 3, "1 skipped; the kernel is at fault"),
+        (SKIPS + TROUBLE, 4, "1 skipped; the laboratory is at fault"),
+    ],
+    ids=["marked", "in-the-test", "module", "expected-to-fail", "and-failed", "and-splat", "and-trouble"],
+)
+def test_a_skipped_test_is_the_laboratorys_fault(tmp_path: Path, content: str, code: int, said: str) -> None:
+    ended = harness_test(tmp_path, test_one=GOOD, test_two=content)
+    assert ended.code == code
+    assert said in ended.err and str(ended.junit) in ended.err
+
+
+@AT_A_TIME
+def test_the_hint_of_a_skipped_test_finds_its_reason(tmp_path: Path, jobs: str) -> None:
+    ended = harness_test(tmp_path, "--jobs", jobs, test_one=SKIPS)
+    (command,) = re.findall(r"next: (grep .*)", ended.err)
+    assert "no tool" in subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60).stdout
 
 
 def test_long_tests_run_with_all(tmp_path: Path) -> None:

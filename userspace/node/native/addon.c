@@ -144,7 +144,8 @@ static int mark_fd(struct job *job, int fd)
 		.node = job->number[MARK_NODE],
 	};
 
-	memcpy(mark.name, job->data, job->size < sizeof(mark.name) ? job->size : sizeof(mark.name) - 1);
+	if (job->data) /* without a name there is none */
+		memcpy(mark.name, job->data, job->size < sizeof(mark.name) ? job->size : sizeof(mark.name) - 1);
 	return agentmem_mark(fd, &mark);
 }
 

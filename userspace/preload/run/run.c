@@ -192,9 +192,11 @@ static void put_before(const char *variable, const char *word, const char *separ
 
 	if (old && strstr(old, word))
 		return;
-	if (asprintf(&text, "%s%s%s", word, old && *old ? separator : "", old && *old ? old : "") < 0 ||
-	    setenv(variable, text, 1) < 0)
+	if (asprintf(&text, "%s%s%s", word, old && *old ? separator : "", old && *old ? old : "") < 0)
+		text = NULL;
+	if (!text || setenv(variable, text, 1) < 0)
 		warn("the command runs without %s=%s", variable, word);
+	free(text);
 }
 
 /* Where it was installed, or beside this program, as in the directory that it was built in. */
