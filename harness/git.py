@@ -24,6 +24,7 @@ COMMITTER = {name: LABORATORY[name] for name in ("GIT_COMMITTER_NAME", "GIT_COMM
 FIXED = ("gc.auto=0", "core.autocrlf=false", "core.fsmonitor=false", "commit.gpgSign=false", "core.hooksPath=/dev/null")
 # What editors and merges leave in a tree: never part of what is built.
 LEFTOVERS = ("*.orig", "*.rej", "*~", ".*.swp", "tags", "TAGS", "cscope.*", "*.o", "*.cmd", ".cache", "__pycache__")
+LEFTOVERS += (".checkpatch-camelcase.*",)
 
 
 def argv(directory: Path, *arguments: str) -> list[str]:

@@ -128,7 +128,7 @@ def _of_object(world: World, process: Process, of: Object) -> Figures:
         **_resident([of]),
         "idle": range(MAX_IDLE),
         "holders": holders,
-        "base_depth": of.depth,
+        "base_depth": of.depth if of.home is domain else 0,
         "node": of.node & NO_NODE,
         "digest": of.digest,
     }

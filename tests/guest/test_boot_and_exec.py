@@ -150,7 +150,7 @@ def test_a_shell_on_a_terminal_with_job_control(person: Person) -> None:
     assert b"Stopped" in person.hears(PROMPT, 10)
     person.resize(50, 132)
     time.sleep(0.5)
-    person.types(b"kill -9 %1; stty size\n")
+    person.types(b"kill -9 %1; wait %1; stty size\n")  # of a job that is there still the shell would warn
     person.hears(b"50 132")  # the shell may draw its prompt once more for the new size
     person.hears(PROMPT)
     person.types(b"exit 5\n")

@@ -1,4 +1,4 @@
-"""The gates that take seconds, on the series as it is; `harness check` has the others, which compile."""
+"""Gates on the series as it is, without a build; `harness check` has the others, which compile."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from harness import gates, tree
 from harness.pytest_lab import applied
 
-QUICK = ("checkpatch", "kernel-doc", "maintainers")
+GATES = ("kernel-doc", "maintainers", pytest.param("checkpatch", marks=pytest.mark.long))
 
 
 def test_patches_are_what_the_branch_exports(pytestconfig: pytest.Config) -> None:
@@ -15,7 +15,7 @@ def test_patches_are_what_the_branch_exports(pytestconfig: pytest.Config) -> Non
     assert gates.exported().complaints == ()
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", GATES)
 def test_the_series_passes(pytestconfig: pytest.Config, name: str) -> None:
     applied(pytestconfig)
     gate = next(one for one in gates.read() if one.name == name)

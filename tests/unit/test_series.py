@@ -99,6 +99,7 @@ def test_content_id_sees_edits_new_and_removed_files_and_no_leftovers(laboratory
     first = git.content_id(tree)
     assert first == git.tree_of(tree)
     (tree / "mm" / "two.c.orig").touch()
+    (tree / ".checkpatch-camelcase.git.0123456").touch()
     assert git.is_clean(tree)
     (tree / "mm" / "fresh.c").touch()  # ignored by .gitignore, and yet part of the build
     assert git.content_id(tree) != first
