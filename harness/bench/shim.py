@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from harness import anonymous, node, programs, userspace
 from harness.agents import scripted
 from harness.anonymous import Alike
 from harness.bench import stats
-from harness.errors import LabError
+from harness.errors import LabError, UsageError
 from harness.programs import Program, Run
 from harness.progress import Update
 
@@ -103,21 +103,32 @@ class Shim:
         }
 
 
-def measure(scale: Scale, update: Update = lambda _: None, *, everything: bool = False) -> Shim:
-    """everything: real agents and what takes minutes, too.
+def measure(
+    scale: Scale, update: Update = lambda _: None, *, everything: bool = False, only: Sequence[str] = ()
+) -> Shim:
+    """everything: real agents and what takes minutes, too. only: of all programs those of these names.
 
     LabError: a program's result is another one with the shim, or it fails.
     """
     env = {"LD_PRELOAD": str(userspace.preload() / "libagentmem-preload.so")}
-    wanted = [(make, scale.rounds) for make in programs.ALL]
-    if everything:
-        wanted += [(make, scale.rounds) for make in scripted.ALL] + [(make, LONG_ROUNDS) for make in programs.LONG]
-    lines = tuple(_compare(make, env, rounds, update) for make, rounds in wanted)
-    return Shim(lines, tuple(alike(language, scale.processes, env, update) for language in HOLDERS))
+    wanted = [(make(), scale.rounds) for make in programs.ALL]
+    if everything or only:  # not made else: making gets what is not there
+        wanted += [(make(), scale.rounds) for make in scripted.ALL] + [(make(), LONG_ROUNDS) for make in programs.LONG]
+    if only:
+        wanted = _chosen(wanted, only)
+    lines = tuple(_compare(program, env, rounds, update) for program, rounds in wanted)
+    languages = () if only else tuple(HOLDERS)
+    return Shim(lines, tuple(alike(language, scale.processes, env, update) for language in languages))
 
 
-def _compare(make: Callable[[], Program], env: Mapping[str, str], rounds: int, update: Update) -> Line:
-    program = make()
+def _chosen(known: Sequence[tuple[Program, int]], only: Sequence[str]) -> list[tuple[Program, int]]:
+    names = [program.name for program, _ in known]
+    if unknown := sorted(set(only).difference(names)):
+        raise UsageError(f"--only {' '.join(unknown)}: there is no such program", hint=f"they are {', '.join(names)}")
+    return [one for one in known if one[0].name in only]
+
+
+def _compare(program: Program, env: Mapping[str, str], rounds: int, update: Update) -> Line:
     runs: dict[bool, list[Run]] = {False: [], True: []}
     for number in range(rounds):
         update(f"{program.name}, {number + 1} of {rounds}")

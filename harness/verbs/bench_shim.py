@@ -26,12 +26,15 @@ SIDES = ("", "without", "with", "ratio", "what")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("shim only")
     group.add_argument("--all", action="store_true", help="also real agents, and programs that take minutes")
+    group.add_argument(
+        "--only", nargs="+", default=(), metavar="PROGRAM", help="of all programs these; no memory alike"
+    )
 
 
 def measure(args: argparse.Namespace, out: Path) -> int:
     with step("bench shim") as wait:
         scale = shim.QUICK if args.quick else shim.FULL
-        measured = shim.measure(scale, wait.update, everything=args.all)
+        measured = shim.measure(scale, wait.update, everything=args.all, only=args.only)
     result = {
         "bench": "shim",
         "quick": args.quick,
