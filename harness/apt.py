@@ -118,15 +118,17 @@ def stanzas(text: str) -> Iterator[dict[str, str]]:
 
 
 class PrivateApt:
-    """apt-get with everything but the machine's mirror, proxy and keys in `directory`."""
+    """apt-get with everything but the machine's mirror, proxy and keys in `directory`. source: of source packages."""
 
-    def __init__(self, directory: Path, archive: Archive, suites: Iterable[str], log: Path) -> None:
+    def __init__(
+        self, directory: Path, archive: Archive, suites: Iterable[str], log: Path, *, source: bool = False
+    ) -> None:
         self._directory, self._log = directory, log
         self._settings = directory / "apt.conf"
         for name in ("lists/partial", "cache/archives/partial", "sources.d", "preferences.d", "parts.d"):
             directory.joinpath(name).mkdir(parents=True, exist_ok=True)
         (directory / "status").touch()
-        (directory / "sources.d" / "base.sources").write_text(sources(archive, suites))
+        (directory / "sources.d" / "base.sources").write_text(sources(archive, suites, source=source))
         self._settings.touch(mode=0o600)  # a proxy's password may be among the machine's settings
         machine = proc.run(["apt-config", "dump"], timeout=60).stdout
         self._settings.write_text(settings(machine, directory))
@@ -162,6 +164,18 @@ class PrivateApt:
             )
         return found[0]
 
+    def download_source(self, package: str, version: str, update: Update) -> list[Path]:
+        """The tarballs of a source package but Debian's own, their checksums compared by apt with the signed index."""
+        for old in self._directory.glob("*.orig*.tar.*"):
+            old.unlink()
+        how = ["--download-only", "--tar-only"]
+        code = self._get(["source", *how, f"{package}={version}"], update, timeout=3600)
+        found = sorted(self._directory.glob("*.orig*.tar.*"))
+        if code != 0 or not found:
+            cause = f"apt-get could not download the source of {package} {version}: {reason(self._log)}"
+            raise LabError(cause, log=self._log)
+        return found
+
     def download_all(self, packages: list[str]) -> list[Path]:
         """The .debs of packages and of all that they depend on, as on a machine without any."""
         kept = self._directory / "cache" / "archives"
@@ -186,9 +200,10 @@ class PrivateApt:
         return proc.run_logged(argv, self._log, cwd=self._directory, env=self._env, timeout=timeout, on_line=line)
 
 
-def sources(archive: Archive, suites: Iterable[str]) -> str:
+def sources(archive: Archive, suites: Iterable[str], *, source: bool = False) -> str:
     signed = f"Signed-By: {archive.signed_by}\n" if archive.signed_by else ""
-    return f"Types: deb\nURIs: {archive.uri}\nSuites: {' '.join(suites)}\nComponents: main\n{signed}"
+    types = "deb-src" if source else "deb"
+    return f"Types: {types}\nURIs: {archive.uri}\nSuites: {' '.join(suites)}\nComponents: main\n{signed}"
 
 
 def settings(machine: str, directory: Path) -> str:

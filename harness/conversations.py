@@ -51,7 +51,7 @@ class Job:
 
 def load(tree: Path, agents: int, update: Update = lambda _: None) -> Source:
     """PER_AGENT conversations for each agent, about the kernel tree (a git tree); made, or from the cache."""
-    packages = _packages(update)
+    packages = framework(update)
     tools = _tools(packages, update)
     jobs = _jobs(tree, agents * PER_AGENT)
     _make(tree, packages, [job for job in jobs if not _place(job).is_file()], update)
@@ -65,15 +65,15 @@ def load(tree: Path, agents: int, update: Update = lambda _: None) -> Source:
 # -- the packages --
 
 
-def _packages(update: Update) -> Path:
+def framework(update: Update) -> Path:
     return pinned.packages(REQUIREMENTS, "agents", update)
 
 
-def _python(module: Sequence[str]) -> list[str]:
+def python(module: Sequence[str]) -> list[str]:
     return [sys.executable, "-S", *module]  # -S: without the laboratory's own packages
 
 
-def _environment(packages: Path) -> dict[str, str]:
+def environment(packages: Path) -> dict[str, str]:
     """What the framework and its commands see: nothing of the user's settings, nothing that varies."""
     settings = cache_dir() / "agents" / "settings"
     return {
@@ -91,7 +91,7 @@ def _tools(packages: Path, update: Update) -> tuple[bytes, ...]:
     place = packages.with_suffix(".tools.json")
     if not place.is_file():
         update("asking the MCP servers for their tools")
-        found = [tool for server in SERVERS for tool in list_tools(_python(["-m", *server]), _environment(packages))]
+        found = [tool for server in SERVERS for tool in list_tools(python(["-m", *server]), environment(packages))]
         with new_file(place) as aside:
             aside.write_bytes(b"[" + b",".join(found) + b"]")
     return tuple(map(compact, json.loads(place.read_bytes())))
@@ -127,7 +127,7 @@ def _make(tree: Path, packages: Path, jobs: Sequence[Job], update: Update) -> No
 
 def _make_batch(tree: Path, packages: Path, jobs: Sequence[Job]) -> int:
     request = {"tree": str(tree), "jobs": [{"part": job.part, "seed": job.seed} for job in jobs]}
-    made = run(_python([str(PROGRAM)]), env=_environment(packages), stdin=json.dumps(request), timeout=1800).stdout
+    made = run(python([str(PROGRAM)]), env=environment(packages), stdin=json.dumps(request), timeout=1800).stdout
     results = json.loads(made)
     if len(results) != len(jobs):
         raise LabError(f"{PROGRAM.name} made {len(results)} conversations, not {len(jobs)}")

@@ -6,18 +6,21 @@ Each prints, or leaves behind, the same thing whenever it is run. What differs f
 from __future__ import annotations
 
 import hashlib
+import operator
 import os
 import shutil
 import subprocess
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from harness import node as nodejs
+from harness import node_tests as nodes_own
 from harness import proc
 from harness.cache import REPO
 from harness.errors import LabError, ToolError
@@ -36,6 +39,11 @@ LARGE_TESTS = (
     "asyncio", "buffer", "bz2", "codecs", "concurrent_futures", "csv", "decimal", "deque", "faulthandler", "fork1",
     "gc", "hashlib", "io", "itertools", "long", "lzma", "memoryview", "multiprocessing_fork", "pickle", "set", "shelve",
     "signal", "statistics", "subprocess", "tarfile", "threading", "tuple", "zipfile",
+)  # fmt: skip
+NODE_TESTS = ("buffer", "string-decoder", "zlib")
+LARGE_NODE_TESTS = (
+    *NODE_TESTS,
+    "crypto", "event", "fs", "process", "promise", "stream", "timers", "url", "util", "v8", "vm", "whatwg", "worker",
 )  # fmt: skip
 SQL = """
 create table word(id integer primary key, text text, weight real);
@@ -76,9 +84,18 @@ Promise.all([3, 5, 7].map((n) => new Promise((done) => start(n, done))))
 """
 
 
+@contextmanager
+def plain(place: Path) -> Iterator[Mapping[str, str]]:
+    """An environment in which a program finds nothing of the user's."""
+    yield {**os.environ, "LC_ALL": "C.UTF-8", "HOME": str(place)}
+
+
 @dataclass(frozen=True)
 class Program:
-    """prepare: fills the directory that it runs in. result: what is compared, of that and of what it printed."""
+    """prepare: fills the directory that it runs in. beside: what goes on while it runs; gives its environment.
+
+    result: what is compared, of the directory and of what it printed. same: of a result without and one with the shim.
+    """
 
     name: str
     argv: tuple[str, ...]
@@ -86,6 +103,8 @@ class Program:
     prepare: Callable[[Path], None] = lambda _: None
     result: Callable[[Path, str], str] = lambda _, printed: printed
     errors: bool = False  # stderr is part of what it prints
+    beside: Callable[[Path], AbstractContextManager[Mapping[str, str]]] = plain
+    same: Callable[[str, str], bool] = operator.eq
 
 
 @dataclass(frozen=True)
@@ -107,22 +126,25 @@ def run(program: Program, env: Mapping[str, str], *, wrapper: Sequence[str] = ()
     with tempfile.TemporaryDirectory(prefix="agent-mem-program-") as aside:
         place = Path(aside)
         program.prepare(place)
-        with (place / "printed").open("wb") as out:
+        with (place / "printed").open("wb") as out, program.beside(place) as own:
             started = time.monotonic()
-            code = _end_of(program, [*MEASURE, *wrapper, *program.argv], place, env, out)
+            code = _end_of(program, [*MEASURE, *_setting(env), *wrapper, *program.argv], place, own, out)
             seconds = time.monotonic() - started
         user, system, peak = (place / USAGE).read_text().split()
         result = program.result(place, (place / "printed").read_text(errors="replace"))
     return Run(code, result, seconds, float(user) + float(system), int(peak) * 1024)
 
 
+def _setting(env: Mapping[str, str]) -> list[str]:
+    """For the command, not for what measures it: that would be measured, too."""
+    return ["env", *(f"{name}={value}" for name, value in env.items())]
+
+
 def _end_of(program: Program, argv: list[str], place: Path, env: Mapping[str, str], out: IO[bytes]) -> int:
-    """env is the command's, not that of what measures it: that would be measured, too."""
-    setting = ["env", *(f"{name}={value}" for name, value in env.items())]
     process = subprocess.Popen(
-        [*argv[: len(MEASURE)], *setting, *argv[len(MEASURE) :]],
+        argv,
         cwd=place,
-        env={**os.environ, "LC_ALL": "C.UTF-8", "HOME": str(place)},
+        env=env,
         stdin=subprocess.DEVNULL,
         stdout=out,
         stderr=subprocess.STDOUT if program.errors else subprocess.DEVNULL,
@@ -170,6 +192,26 @@ def node(rows: int = 100_000) -> Program:
     return Program("node", (program, "work.js"), "JSON, buffers, strings, zlib, workers", prepare, errors=True)
 
 
+def node_tests(tests: Sequence[str] = NODE_TESTS) -> Program:
+    """Node's own tests by its own runner: each a process, with the flags that it asks for and a time-out.
+
+    What Node's authors call flaky is left out. A test that fails without the shim, too, does not count.
+    """
+
+    @contextmanager
+    def beside(place: Path) -> Iterator[Mapping[str, str]]:
+        aside = {name: str(place) for name in ("NODE_TEST_DIR", "TMPDIR")}
+        with plain(place) as env:
+            yield {**env, **aside, "PYTHONDONTWRITEBYTECODE": "1"}
+
+    how = (f"--shell={nodes_own.program()}", "-j1", "--timeout=120", "--progress=tap", "--flaky-tests=skip")
+    # Some tests name files as from the source's root. 1: a test failed, which is not in the result.
+    script = ("sh", "-c", 'cd "$0" && "$@" || test $? = 1', str(nodes_own.source()))
+    argv = (*script, PYTHON, nodes_own.RUNNER, *how, *(f"parallel/test-{name}*" for name in tests))
+    about = f"its own tests of {len(tests)} subjects, version {nodes_own.version()}"
+    return Program("node-tests", argv, about, result=nodes_own.passed, beside=beside, same=nodes_own.none_lost)
+
+
 def git() -> Program:
     """clone, gc, fsck and log of this repository; the pack is the same each time, for one thread writes it."""
 
@@ -213,4 +255,9 @@ def stress(scale: int = 1) -> Program:
     return Program("stress-ng", argv, "patterns in mappings and on the heap, verified", result=result, errors=True)
 
 
-ALL = (cpython, sqlite, node, git, cc, stress)
+def many_node_tests() -> Program:
+    return replace(node_tests(LARGE_NODE_TESTS), name="many-node-tests")
+
+
+ALL = (cpython, sqlite, node, node_tests, git, cc, stress)
+LONG = (many_node_tests,)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import anonymous, node, programs, userspace
+from harness.agents import scripted
 from harness.anonymous import Alike
 from harness.bench import stats
-from harness.errors import LabError
+from harness.errors import LabError, UsageError
 from harness.programs import Program, Run
 from harness.progress import Update
 
@@ -52,6 +53,7 @@ class Scale:
 
 FULL = Scale(rounds=7, processes=8)
 QUICK = Scale(rounds=1, processes=2)
+LONG_ROUNDS = 1  # of what takes minutes
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Line:
     program: str
     about: str
     same: bool  # the results
+    rounds: int
     without: Side
     shim: Side
 
@@ -100,24 +103,41 @@ class Shim:
         }
 
 
-def measure(scale: Scale, update: Update = lambda _: None) -> Shim:
-    """LabError: a program's result is another one with the shim, or it fails."""
+def measure(
+    scale: Scale, update: Update = lambda _: None, *, everything: bool = False, only: Sequence[str] = ()
+) -> Shim:
+    """everything: real agents and what takes minutes, too. only: of all programs those of these names.
+
+    LabError: a program's result is another one with the shim, or it fails.
+    """
     env = {"LD_PRELOAD": str(userspace.preload() / "libagentmem-preload.so")}
-    lines = tuple(_compare(make, env, scale.rounds, update) for make in programs.ALL)
-    return Shim(lines, tuple(alike(language, scale.processes, env, update) for language in HOLDERS))
+    wanted = [(make(), scale.rounds) for make in programs.ALL]
+    if everything or only:  # not made else: making gets what is not there
+        wanted += [(make(), scale.rounds) for make in scripted.ALL] + [(make(), LONG_ROUNDS) for make in programs.LONG]
+    if only:
+        wanted = _chosen(wanted, only)
+    lines = tuple(_compare(program, env, rounds, update) for program, rounds in wanted)
+    languages = () if only else tuple(HOLDERS)
+    return Shim(lines, tuple(alike(language, scale.processes, env, update) for language in languages))
 
 
-def _compare(make: Callable[[], Program], env: Mapping[str, str], rounds: int, update: Update) -> Line:
-    program = make()
+def _chosen(known: Sequence[tuple[Program, int]], only: Sequence[str]) -> list[tuple[Program, int]]:
+    names = [program.name for program, _ in known]
+    if unknown := sorted(set(only).difference(names)):
+        raise UsageError(f"--only {' '.join(unknown)}: there is no such program", hint=f"they are {', '.join(names)}")
+    return [one for one in known if one[0].name in only]
+
+
+def _compare(program: Program, env: Mapping[str, str], rounds: int, update: Update) -> Line:
     runs: dict[bool, list[Run]] = {False: [], True: []}
     for number in range(rounds):
         update(f"{program.name}, {number + 1} of {rounds}")
         for with_it in (number % 2 == 0, number % 2 != 0):  # who is first finds colder caches
             runs[with_it].append(programs.run(program, env if with_it else {}))
-    results = {(run.code, run.result) for both in runs.values() for run in both}
-    if len(results) != 1 or next(iter(results))[0] != 0:
+    failed = any(run.code or not run.result for both in runs.values() for run in both)
+    if failed or not all(program.same(one.result, other.result) for one in runs[False] for other in runs[True]):
         raise LabError(f"{program.name} does not give the same with the shim", hint="harness test tests/native")
-    return Line(program.name, program.about, True, _side(runs[False]), _side(runs[True]))
+    return Line(program.name, program.about, True, rounds, _side(runs[False]), _side(runs[True]))
 
 
 def _side(runs: Sequence[Run]) -> Side:

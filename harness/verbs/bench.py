@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bench_density.add_arguments(parser)
     bench_policy.add_arguments(parser)
     bench_tiers.add_arguments(parser)
+    bench_shim.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -23,30 +23,40 @@ MB = 1 << 20
 SIDES = ("", "without", "with", "ratio", "what")
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("shim only")
+    group.add_argument("--all", action="store_true", help="also real agents, and programs that take minutes")
+    group.add_argument(
+        "--only", nargs="+", default=(), metavar="PROGRAM", help="of all programs these; no memory alike"
+    )
+
+
 def measure(args: argparse.Namespace, out: Path) -> int:
     with step("bench shim") as wait:
         scale = shim.QUICK if args.quick else shim.FULL
-        measured = shim.measure(scale, wait.update)
+        measured = shim.measure(scale, wait.update, everything=args.all, only=args.only)
     result = {
         "bench": "shim",
         "quick": args.quick,
+        "all": args.all,
         "rounds": scale.rounds,
         "cpus": os.cpu_count(),
         "host": os.uname().release,
         **measured.as_json(),
     }
-    rows = _sides(measured)
+    rows = _sides(measured, scale.rounds)
     _keep(result, rows, out)
     print(json.dumps(result, indent=2)) if args.json else _show(result, rows, out)
     return EXIT_OK
 
 
-def _sides(measured: Shim) -> list[tuple[str, ...]]:
+def _sides(measured: Shim, rounds: int) -> list[tuple[str, ...]]:
     rows = []
     for line in measured.lines:
         one, other = line.without, line.shim
+        about = line.about if line.rounds == rounds else f"{line.about}; rounds: {line.rounds}"
         rows += [
-            _ratio(f"{line.program}: seconds", one.seconds, other.seconds, "", line.about),
+            _ratio(f"{line.program}: seconds", one.seconds, other.seconds, "", about),
             _ratio(f"{line.program}: processor seconds", one.cpu, other.cpu, "", ""),
             _ratio(f"{line.program}: most resident", one.peak / MB, other.peak / MB, " MB", ""),
         ]

@@ -26,7 +26,9 @@ def same(program: Program, preload: str, least: int) -> None:
     """least: lines of the result; so that two runs that did nothing are not taken for equal."""
     without, with_it = programs.run(program, {}), programs.run(program, {"LD_PRELOAD": preload})
     assert without.code == 0 and len(without.result.splitlines()) >= least, without.result
-    assert (with_it.code, with_it.result) == (0, without.result)
+    assert with_it.code == 0
+    if not program.same(without.result, with_it.result):
+        assert with_it.result == without.result  # pytest shows where they differ
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,7 @@ def same(program: Program, preload: str, least: int) -> None:
         (programs.cpython, 1000),
         (programs.sqlite, 50),
         (programs.node, 4),
+        (programs.node_tests, 115),
         (programs.git, 8),
         (programs.cc, 14),
         (programs.stress, 1),
@@ -65,6 +68,12 @@ def test_under_agentmem_run(shim: str, tmp_path: Path) -> None:
 @pytest.mark.timeout(3600)
 def test_a_good_part_of_cpythons_own_tests(shim: str) -> None:
     same(programs.cpython(programs.LARGE_TESTS), shim, 5000)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_a_good_part_of_nodes_own_tests(shim: str) -> None:
+    same(programs.many_node_tests(), shim, 1000)
 
 
 @pytest.mark.long

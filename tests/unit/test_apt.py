@@ -76,6 +76,11 @@ def test_a_stanza_switched_off_does_not_count(tmp_path: Path) -> None:
         apt.machine_archive(etc_with(tmp_path, sources_debian=text))
 
 
+def test_of_source_packages_only_their_index_is_read() -> None:
+    written = apt.sources(apt.Archive("http://mirror.example/debian", ""), ["trixie"], source=True)
+    assert written.startswith("Types: deb-src\n")
+
+
 def test_settings_keep_the_way_to_the_network_and_drop_the_rest(tmp_path: Path) -> None:
     machine = (DATA / "config.dump").read_text() + 'Acquire::http::Proxy "http://proxy.example:3128";\n'
     ours = apt.settings(machine, tmp_path)
