@@ -23,8 +23,10 @@ COMMITTER = {name: LABORATORY[name] for name in ("GIT_COMMITTER_NAME", "GIT_COMM
 # Kernel trees are read by git far more often than they are written: no housekeeping in the middle of a run.
 FIXED = ("gc.auto=0", "core.autocrlf=false", "core.fsmonitor=false", "commit.gpgSign=false", "core.hooksPath=/dev/null")
 # What editors and merges leave in a tree: never part of what is built.
-LEFTOVERS = ("*.orig", "*.rej", "*~", ".*.swp", "tags", "TAGS", "cscope.*", "*.o", "*.cmd", ".cache", "__pycache__")
-LEFTOVERS += (".checkpatch-camelcase.*",)
+LEFTOVERS = (
+    *("*.orig", "*.rej", "*~", ".*.swp", "tags", "TAGS", "cscope.*", "*.o", "*.cmd", ".cache", "__pycache__"),
+    ".checkpatch-camelcase.*",
+)
 
 
 def argv(directory: Path, *arguments: str) -> list[str]:
