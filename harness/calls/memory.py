@@ -97,10 +97,22 @@ def alloc(world: World, process: Process, call: Alloc, got: Answer | None) -> No
         return
     file = world.file(process, call.base) if _flags(call) & (Flag.APPEND | Flag.BASE) else None
     base = file.object if file and not early else None
-    if succeeds(wrong, got, _maybe(call)):
-        data = data_of(world.pool, call.offset, call.length, call.patch)
-        continues = base and _flags(call) & Flag.APPEND
-        _made(world, process, call, got, continued(base, data) if base and continues else data, base)
+    good = succeeds(wrong, got, _maybe(call))
+    if not good and not _failed_last(call, got):
+        return
+    data = data_of(world.pool, call.offset, call.length, call.patch)
+    if base and _flags(call) & Flag.APPEND:
+        data = continued(base, data)
+    if good:
+        _made(world, process, call, got, data, base)
+    else:
+        world.displace(world.agent_of(process).domain, data.digest)
+
+
+def _failed_last(call: Alloc, got: Answer | None) -> bool:
+    """Whether there was an object already, for which only the result could not be told."""
+    told = call.attr == Pointer.READONLY and call.pointer == Pointer.VALID
+    return told and got is not None and got.ret == -errno.EFAULT
 
 
 def _made(world: World, process: Process, call: Alloc, got: Answer | None, data: Data, base: Object | None) -> None:

@@ -232,6 +232,12 @@ class World:
         found = domain.objects.get(digest)
         return found if found and found.at_home else None
 
+    def displace(self, domain: Domain, digest: bytes) -> None:
+        """One that other domains alone hold is not found any more once there was an equal one here."""
+        found = domain.objects.get(digest)
+        if found and not found.at_home:
+            del domain.objects[digest]
+
     def unpin(self, released: Object) -> None:
         released.pins -= 1
         self.settle(released)
