@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.console import Splat, scan
 
-TAIL = 12  # lines
+TAIL = 20  # lines
 STACKS = 100  # lines
 WIDTH = 200
 OVERLAP = 200  # bytes read again, lest a word that is written in two parts is missed

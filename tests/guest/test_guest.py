@@ -398,7 +398,7 @@ def test_a_kernel_that_does_not_come_up(kernel: Kernel) -> None:
 def test_a_boot_that_hangs_is_told_with_the_last_lines_and_where(kernel: Kernel) -> None:
     with pytest.raises(GuestFault, match="did not come up within") as caught:
         Guest.start(kernel, append="rdinit=/bin/sleep -- 1000", memory_mb=512, timeout=20)
-    assert "Run /bin/sleep as init process" in caught.value.cause
+    assert "/bin/sleep" in caught.value.cause
     assert "NMI: Not continuing" in caught.value.log.read_text(errors="replace") if caught.value.log else False
     assert re.search(r"RIP: 0010:\w*(?:halt|idle)", caught.value.cause), caught.value.cause
 
