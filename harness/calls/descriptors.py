@@ -125,7 +125,7 @@ def take(world: World, process: Process, call: Take, got: Answer | None) -> None
 
 
 def reopen(world: World, process: Process, call: Reopen, got: Answer | None) -> None:
-    """A file of its own, with which nobody claims the object."""
+    """A file of its own: for an agent of the object's domain, or one that has the object already."""
     file = world.file(process, call.fd)
     if file is None:
         succeeds({errno.ENOENT}, got)
@@ -133,7 +133,9 @@ def reopen(world: World, process: Process, call: Reopen, got: Answer | None) -> 
         if got is None or got.ret >= 0:
             world.place(process, call.slot, File(process=file.process))
     elif succeeds({errno.EPERM, errno.EACCES} if call.writing else set(), got):
-        world.place(process, call.slot, world.open(file.object, None))
+        agent = world.seen_agent(process)
+        counts = agent and (agent.domain is file.object.home or file.object in agent.holds)
+        world.place(process, call.slot, world.open(file.object, agent if counts else None))
 
 
 def _object(

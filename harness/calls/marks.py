@@ -38,6 +38,8 @@ def mark(world: World, process: Process, call: Mark, got: Answer | None) -> None
         wrong.add(errno.ESRCH)
     elif file.process and not may_signal(process, file.process):
         wrong.add(errno.EPERM)
+    elif file.process and world.stays(file.process, process):
+        wrong.add(errno.EPERM)
     if not succeeds(wrong, got) or file is None:
         return
     if file.process:

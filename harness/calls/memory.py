@@ -118,7 +118,8 @@ def _failed_last(call: Alloc, got: Answer | None) -> bool:
 def _made(world: World, process: Process, call: Alloc, got: Answer | None, data: Data, base: Object | None) -> None:
     agent = world.agent_of(process)
     digest = data.digest
-    linked = base if base and base.home is agent.domain and base.depth < DEPTH else None
+    alone = _flags(call) & Flag.BASE and _flags(call) & Flag.NOCOMPRESS  # not compressed: no difference, either
+    linked = base if base and base.home is agent.domain and base.depth < DEPTH and not alone else None
     found = world.find(agent.domain, digest)
     if found and got:
         expect("inode of equal content", found.inode, word(got, 4, 8))
@@ -187,6 +188,8 @@ def share(world: World, process: Process, call: Share, got: Answer | None) -> No
     if target and not target.alive:
         wrong.add(errno.ESRCH)
     elif target and target.effective != process.effective and not may_signal(process, target):
+        wrong.add(errno.EPERM)
+    if target and not call.flags & REVOKE and world.stays(target, process):
         wrong.add(errno.EPERM)
     if target and shared and not wrong:
         wrong |= _bounded(world, target, shared, call.flags)

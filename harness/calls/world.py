@@ -162,6 +162,12 @@ class World:
         agent = process.agent
         return agent if agent and agent.domain is self.domains[process.effective] else None
 
+    def stays(self, target: Process, caller: Process) -> bool:
+        """Whether its agent is not to be replaced by another process: it is another user's only for a while."""
+        elsewhere = target.agent is not None and self.seen_agent(target) is None
+        settled = target.real == target.effective == target.saved
+        return elsewhere and target is not caller and not settled
+
     def new_agent(self, process: Process) -> Agent:
         self._leave(process)
         agent = process.agent = Agent(self.domains[process.effective], process, {process})
