@@ -31,6 +31,8 @@ REFUSED = {
 # The same of what an object alone has. Who may not open an equal one is not told that it is there.
 REFUSED_OBJECT = {
     "create_equal": {"no_create": "EACCES", "no_open": "another", "no_read": "another"},
+    "append": {"no_create": "EACCES", "no_read": "EACCES", "no_use": "EACCES"},
+    "base": {"no_create": "EACCES", "no_read": "EACCES", "no_use": "EACCES"},
     "attach": {"no_open": "ENOENT", "no_read": "ENOENT"},
     "claim": {"no_open": "EACCES", "no_read": "EACCES"},
     "grant": {"no_signal": "EACCES"},

@@ -161,6 +161,13 @@ static void try_making(void)
 	answered("memfd", "create", memfd_create("memory", 0));
 }
 
+/* Who may not read an object gets nothing that was made of it. */
+static void try_building(int base)
+{
+	answered("object", "append", alloc(fresh, AGENT_SMU_APPEND, base));
+	answered("object", "base", alloc(fresh, AGENT_SMU_BASE, base));
+}
+
 static void try_sharing(int fd, const unsigned char *digest)
 {
 	int self = syscall(__NR_pidfd_open, getpid(), 0);
@@ -226,6 +233,7 @@ int main(void)
 		try_both("object", object);
 		try_both("memfd", memfd);
 		try_making();
+		try_building(object);
 		try_sharing(object, digest);
 		return 0;
 	}
