@@ -1,6 +1,6 @@
-"""The same fleet by another route: processes of Python that use the binding, in a guest that has the host's files.
+"""The same fleet by other routes: processes that use a library, in a guest that has the host's files.
 
-The guest program is harness/fleet/agents.py. What it prints comes from a kernel under test: checked, not trusted.
+The guest programs are harness/fleet/routes/*. What they print comes from a kernel under test: checked, not trusted.
 """
 
 from __future__ import annotations
@@ -10,28 +10,33 @@ import json
 import shutil
 import sys
 import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness import binding, fleet, hostroot
+from harness import binding, fleet, initramfs, node, userspace
 from harness.cache import locked, work_dir
 from harness.errors import GuestFault, LabError
 from harness.fleet import Pack
-from harness.hostroot import Machine
 from harness.kernel import Kernel
 
-PROGRAM = fleet.SOURCES / "agents.py"
-FIXED_MB, PER_AGENT_MB = 1024, 24  # the host's user space and the kernel; a process of Python
+if TYPE_CHECKING:
+    from harness.hostroot import HostRoot
+
+PROGRAMS = fleet.SOURCES / "routes"
+FIXED_MB = 1024  # the host's user space and the kernel
 SECONDS, PER_AGENT_SECONDS = 300.0, 30.0
 MAX_OUTPUT = 1 << 16  # bytes
+# An agent that holds many texts has as many descriptors.
+START = ("sh", "-c", 'ulimit -n "$(ulimit -H -n)"; exec "$@"', "sh")
 
 
 @dataclass(frozen=True)
 class Held:
-    """What the agents held, as the kernel's figures of their domain tell. Bytes."""
+    """What the agents held, as the kernel's figures of their domain and its answers tell. Bytes."""
 
-    python: str
+    runtime: str
     backend: str
     agents: int
     texts: int
@@ -47,49 +52,98 @@ class Held:
         return {**asdict(self), "verified": self.differ == 0}
 
 
-def run(built: Kernel, pack: Pack) -> Held:
-    """Boots, runs, checks. GuestFault: a text came back changed, or a call failed."""
-    package = _unpacked(binding.wheel("guest", headers=built.headers))
-    machine = Machine(built, FIXED_MB + PER_AGENT_MB * pack.agents, 2)
-    argv = ["env", f"PYTHONPATH={package}", "PYTHONDONTWRITEBYTECODE=1", "AGENTMEM_BACKEND=kernel"]
-    argv += [sys.executable, str(PROGRAM), str(pack.path)]
+# -- the programs --
+
+
+def _c(_: str, headers: Path | None) -> list[str]:
+    library = userspace.LIBRARY
+    sources = [*sorted((library / "src").glob("*.c")), PROGRAMS / "agents.c"]
+    sources += [fleet.SOURCES / "pack.c", fleet.SOURCES / "sha256.c"]
+    flags = ("-D_GNU_SOURCE=", f"-I{library / 'include'}")
+    libraries = ("zstd", "nettle")
+    place = headers or Path("/usr")
+    return [str(initramfs.compile_static(sources, headers=place, name="agents", flags=flags, libraries=libraries))]
+
+
+def _python(name: str, headers: Path | None) -> list[str]:
+    package = _unpacked(binding.wheel(name, headers=headers))
+    env = ["env", f"PYTHONPATH={package}", "PYTHONDONTWRITEBYTECODE=1"]
+    return [*env, sys.executable, str(PROGRAMS / "agents.py")]
+
+
+def _node(name: str, headers: Path | None) -> list[str]:
+    built = node.build(name, headers=headers)
+    return [str(node.node().program), str(PROGRAMS / "agents.js"), str(built)]
+
+
+@dataclass(frozen=True)
+class Route:
+    """A library and its language. command: builds what it takes, by a name, for the calls of these headers."""
+
+    title: str
+    agent_mb: int  # memory of a process
+    command: Callable[[str, Path | None], list[str]]
+
+
+ROUTES = {"c": Route("C", 4, _c), "python": Route("Python", 24, _python), "node": Route("Node", 64, _node)}
+
+
+def command(name: str, build: str, pack: Pack, headers: Path | None) -> list[str]:
+    return [*START, *ROUTES[name].command(build, headers), str(pack.path)]
+
+
+# -- running them --
+
+
+def run(built: Kernel, pack: Pack, names: Sequence[str]) -> Iterator[tuple[str, Held]]:
+    """Boots one guest, runs in it one fleet after another, checks. GuestFault: a text was changed, or a call failed."""
+    from harness import hostroot  # paramiko takes half a second to import: not before there is something to run
+
+    commands = {name: command(name, "guest", pack, built.headers) for name in names}
+    agent_mb = max(ROUTES[name].agent_mb for name in names)
+    with hostroot.start(hostroot.Machine(built, FIXED_MB + agent_mb * pack.agents, 2)) as guest:
+        for name, argv in commands.items():
+            yield name, _run(guest, ["env", "AGENTMEM_BACKEND=kernel", *argv], pack, ROUTES[name].title)
+
+
+def _run(guest: HostRoot, argv: Sequence[str], pack: Pack, title: str) -> Held:
     said, complaints = io.BytesIO(), io.BytesIO()
-    with hostroot.start(machine) as guest:
-        code = guest.run(argv, SECONDS + PER_AGENT_SECONDS * pack.agents, said, complaints)
-        guest.check()
-        log = guest.log
-    return read(pack, said.getvalue(), complaints.getvalue(), code, log)
+    code = guest.run(argv, SECONDS + PER_AGENT_SECONDS * pack.agents, said, complaints)
+    guest.check()
+    return read(pack, title, said.getvalue(), complaints.getvalue(), code, guest.log)
 
 
-def read(pack: Pack, said: bytes, complaints: bytes, code: int, log: Path | None = None) -> Held:
+def read(pack: Pack, title: str, said: bytes, complaints: bytes, code: int, log: Path | None = None) -> Held:
     """The result of one run. GuestFault: agents failed, or held other texts than the pack has; LabError: nonsense."""
     if code != 0:
         last = complaints.decode(errors="replace").strip().splitlines()[-1:]
-        raise GuestFault(f"agents through the Python binding ended with {code}: {' '.join(last)[:300]}", log=log)
-    held = _parsed(said, log)
+        raise GuestFault(f"agents of {title} ended with {code}: {' '.join(last)[:300]}", log=log)
+    held = _parsed(said, title, log)
     if held.differ or (held.agents, held.texts) != (pack.agents, pack.texts):
-        cause = f"through the Python binding {held.differ} of {held.texts} texts came back changed ({pack.texts} given)"
+        cause = f"agents of {title}: {held.differ} of {held.texts} texts came back changed ({pack.texts} given)"
         raise GuestFault(cause, log=log, hint="./lab test")
     return held
 
 
-def _parsed(said: bytes, log: Path | None) -> Held:
+def _parsed(said: bytes, title: str, log: Path | None) -> Held:
     try:
         if len(said) > MAX_OUTPUT:
             raise ValueError(f"{len(said)} bytes")
         told = json.loads(said)
         held = Held(**{one.name: told[one.name] for one in fields(Held)})
-        numbers = [getattr(held, one.name) for one in fields(Held) if one.type == "int"]
-        if not all(type(number) is int and 0 <= number < fleet.MAX_FIGURE for number in numbers):
+        values = [(one.type, getattr(held, one.name)) for one in fields(Held)]
+        if not all(type(value) is str for kind, value in values if kind == "str"):
+            raise ValueError("a name is none")
+        if not all(type(value) is int and 0 <= value < fleet.MAX_FIGURE for kind, value in values if kind == "int"):
             raise ValueError("a figure is none")
     except (KeyError, TypeError, ValueError, RecursionError) as problem:
-        raise LabError(f"what the agents of Python print makes no sense: {problem}"[:300], log=log) from problem
+        raise LabError(f"what the agents of {title} print makes no sense: {problem}"[:300], log=log) from problem
     return held
 
 
 def _unpacked(wheel: Path) -> Path:
     """A directory to import the wheel's package from."""
-    place = work_dir("binding") / f"{wheel.stem}-unpacked"
+    place = work_dir("binding") / f"{wheel.parent.name}-unpacked"
     with locked("binding-unpacked"):
         state = place / "state"
         told = f"{wheel.stat().st_mtime_ns}"

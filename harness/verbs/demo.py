@@ -9,13 +9,15 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from harness import conversations, corpus, fleet, kernel, measure, report, sessions, topology, transcripts
+from harness import conversations, corpus, fleet, kernel, measure, report, route, sessions, topology, transcripts
 from harness.cache import REPO, new_file, work_dir
 from harness.errors import EXIT_OK, HarnessError, UsageError
 from harness.guest import Guest
@@ -27,6 +29,7 @@ from harness.sessions import Source
 
 SUMMARY = "the main job: a fleet of agents, before and after"
 AGENTS = 20
+DEFAULT = ("c", "python")  # a process of Node takes seconds to start where the processor is emulated
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,9 +38,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     given.add_argument("--corpus", type=Path, metavar="ARCHIVE", help="recorded conversations (archive or directory)")
     given.add_argument("--transcripts", type=Path, metavar="PATH", help="your own agent sessions (file or directory)")
     parser.add_argument("--topology", default="uma", metavar="T", help="the guest's memory topology (default uma)")
-    parser.add_argument("--without-python", action="store_true", help="not by the Python binding as well")
+    parser.add_argument(
+        "--libraries",
+        type=_libraries,
+        default=DEFAULT,
+        metavar="LIST",
+        help=f"by which libraries as well: of {', '.join(route.ROUTES)}, or none (default {','.join(DEFAULT)})",
+    )
     parser.add_argument("--out", type=Path, default=REPO / "out" / "demo", metavar="DIR", help="where results go")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, alone on stdout")
+
+
+def _libraries(text: str) -> tuple[str, ...]:
+    names = () if text == "none" else tuple(dict.fromkeys(text.split(",")))
+    if unknown := [name for name in names if name not in route.ROUTES]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(route.ROUTES)}, none")
+    return names
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,8 +71,8 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(dir=work_dir("run")) as scratch:
         pack = fleet.write_pack(fleet_of, Path(scratch) / "fleet.pack")
         measured, ran_on = _measure(built, pack, args.topology)
-        by_python, trouble = (None, None) if args.without_python else _by_python(built, pack)
-    result = {**measured.as_json(), **ran_on, "input": _input(source), "python": by_python}
+        held, trouble = _by_libraries(built, pack, args.libraries)
+    result = {**measured.as_json(), **ran_on, "input": _input(source), "libraries": held}
     _keep(result, args.out)
     print(json.dumps(result, indent=2)) if args.json else _show(result, args.out)
     failure = measured.failure(args.out / "result.json") or trouble
@@ -98,15 +114,21 @@ def _measure(built: Kernel, pack: fleet.Pack, topology: str) -> tuple[Measuremen
     return measured, ran_on
 
 
-def _by_python(built: Kernel, pack: fleet.Pack) -> tuple[dict[str, Any] | None, HarnessError | None]:
-    """What they held, or what went wrong: what was measured before is shown all the same."""
-    from harness import route  # paramiko takes half a second to import
-
-    with step(f"the same by Python: {pack.agents} processes, in a guest with this machine's files"):
+def _by_libraries(
+    built: Kernel, pack: fleet.Pack, names: Sequence[str]
+) -> tuple[dict[str, dict[str, Any]], HarnessError | None]:
+    """What they held, by library, and what went wrong: what was measured before is shown all the same."""
+    held: dict[str, dict[str, Any]] = {}
+    if not names:
+        return held, None
+    languages = ", ".join(route.ROUTES[name].title for name in names)
+    with step(f"the same by {languages}: {pack.agents} processes each, in a guest with this machine's files"):
         try:
-            return route.run(built, pack).as_json(), None
+            for name, told in route.run(built, pack, names):
+                held[name] = told.as_json()
         except HarnessError as error:
-            return None, error
+            return held, error
+    return held, None
 
 
 def _input(source: Source) -> dict[str, Any]:
@@ -133,7 +155,8 @@ def _keep(result: dict[str, Any], out: Path) -> None:
     result["chart"] = {"png": str(png), "svg": str(svg)}
     result["report"] = str(out / "report.html")
     drawn = report.inline_svg(svg)
-    told = {"result": result, "rows": _rows(result), "ran_on": _ran_on(result), "by_python": _python_rows(result)}
+    told = {"result": result, "rows": _rows(result), "ran_on": _ran_on(result)}
+    told |= {"libraries": _languages(result), "library_rows": _library_rows(result)}
     report.render("demo.html.j2", out / "report.html", **told, chart=drawn)
     with new_file(out / "result.json") as aside:
         aside.write_text(json.dumps(result, indent=2) + "\n")
@@ -153,13 +176,14 @@ def _show(result: dict[str, Any], out: Path) -> None:
     for row in _rows(result):
         table.add_row(*row)
     console.print(table)
-    if result["python"]:
-        python = Table(title=f"the same {result['agents']} agents as processes of Python, through the binding")
-        python.add_column("")
-        python.add_column("SMUs", justify="right")
-        for name, value in _python_rows(result):
-            python.add_row(name, value)
-        console.print(python)
+    if result["libraries"]:
+        by = Table(title=f"the same {result['agents']} agents as processes that use the libraries")
+        by.add_column("")
+        for language in _languages(result):
+            by.add_column(language, justify="right")
+        for line in _library_rows(result):
+            by.add_row(*map(escape, line))
+        console.print(by)
     console.print(f"report, chart and figures: {out}", soft_wrap=True)
 
 
@@ -191,18 +215,26 @@ def _rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def _python_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
-    held = result.get("python")
-    if not held:
-        return []
+def _languages(result: dict[str, Any]) -> list[str]:
+    return [route.ROUTES[name].title for name in result["libraries"]]
+
+
+def _library_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
+    """One column for each library."""
+
+    def row(name: str, shown: Callable[[dict[str, Any]], str]) -> tuple[str, ...]:
+        return name, *map(shown, result["libraries"].values())
+
     return [
-        ("Python, backend", f"{held['python']}, {held['backend']}"),
-        ("logical bytes", _mb(held["logical_bytes"])),
-        ("content held, each text once", _mb(held["unique_bytes"])),
-        ("of it uncompressed / compressed", f"{_mb(held['resident_bytes'])} / {_mb(held['stored_bytes'])}"),
-        ("texts held / objects kept", f"{held['texts']} / {held['objects']}"),
-        ("dedup hits", str(held["dedup_hits"])),
-        ("read back and compared", _compared(held)),
+        row("runtime", lambda held: held["runtime"]),
+        row("backend", lambda held: held["backend"]),
+        row("logical bytes", lambda held: _mb(held["logical_bytes"])),
+        row("content, each text once", lambda held: _mb(held["unique_bytes"])),
+        row("of it uncompressed", lambda held: _mb(held["resident_bytes"])),
+        row("of it compressed", lambda held: _mb(held["stored_bytes"])),
+        row("texts held / objects kept", lambda held: f"{held['texts']} / {held['objects']}"),
+        row("dedup hits", lambda held: str(held["dedup_hits"])),
+        row("read back and compared", _compared),
     ]
 
 

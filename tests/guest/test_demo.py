@@ -51,21 +51,22 @@ def check(result: dict[str, Any], out: Path) -> None:
 
 
 def test_small_fleet_of_the_default_input(tmp_path: Path) -> None:
-    result = demo(tmp_path, "--agents", "4")
+    result = demo(tmp_path, "--agents", "4", "--libraries", "c,python,node")
     check(result, tmp_path)
     assert result["input"]["conversations"] == 16
-    held = result["python"]
-    assert held["verified"] is True
-    assert held["backend"] == "kernel"
     figures = ("agents", "texts", "objects", "logical_bytes", "dedup_hits")
-    assert [held[name] for name in figures] == [result[name] for name in figures]
-    assert held["resident_bytes"] == 0 < held["stored_bytes"] < held["unique_bytes"]
+    assert list(result["libraries"]) == ["c", "python", "node"]
+    for held in result["libraries"].values():
+        assert held["verified"] is True
+        assert held["backend"] == "kernel"
+        assert [held[name] for name in figures] == [result[name] for name in figures]
+        assert held["resident_bytes"] == 0 < held["stored_bytes"] < held["unique_bytes"]
 
 
 if RECORDED.is_file():  # given to the project beside its repository, never part of it
 
     def test_small_fleet_of_the_recorded_corpus(tmp_path: Path) -> None:
-        result = demo(tmp_path, "--agents", "4", "--corpus", str(RECORDED), "--without-python")
+        result = demo(tmp_path, "--agents", "4", "--corpus", str(RECORDED), "--libraries", "none")
         check(result, tmp_path)
         assert result["input"]["conversations"] == 843
 

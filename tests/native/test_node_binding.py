@@ -54,11 +54,11 @@ def fallback(tmp_path: Path) -> dict[str, str]:
 
 
 def judged(done: subprocess.CompletedProcess[str], least: int) -> None:
-    """All tests passed, and what was left out (for want of the language) is little."""
+    """All tests passed."""
     said = re.findall(r"^# (pass|fail|skipped) (\d+)$", done.stdout, re.MULTILINE)
     counts = {name: int(number) for name, number in said}
     assert done.returncode == 0, done.stdout + done.stderr
-    assert counts["fail"] == 0 and counts["pass"] >= least and counts["skipped"] <= 1
+    assert counts["fail"] == counts["skipped"] == 0 and counts["pass"] >= least
 
 
 def suite(program: Path, built: Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -71,7 +71,7 @@ def test_suite_passes_on_each_line_of_node(built: Path, line: str, fallback: dic
     """One binary for all of them. It is the suite that runs on the kernel's backend, too."""
     program = node.versions()[line]
     assert run(program, "--version", cwd=built).stdout.startswith(f"v{line[4:]}.")
-    judged(suite(program, built, **fallback), 59)
+    judged(suite(program, built, **fallback), 59 if line == "node20" else 60)  # which cannot move memory
     left = sorted(path.name[:1] for path in (Path(fallback["XDG_RUNTIME_DIR"]) / "agentmem").glob("[rz]-*"))
     assert len(left) < 50, "objects of processes that have ended are still there"
 
@@ -83,7 +83,7 @@ def test_suite_passes_under_the_sanitizers(tmp_path: Path, fallback: dict[str, s
     env = sanitizers.running(tmp_path, "quarantine_size_mb=16")
     done = suite(node.node().program, built, **env, **fallback)
     assert sanitizers.reports(tmp_path, done.stdout + done.stderr) == ""
-    judged(done, 59)
+    judged(done, 60)
 
 
 def test_types_are_what_a_strict_compiler_expects(built: Path, tmp_path: Path) -> None:

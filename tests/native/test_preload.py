@@ -56,7 +56,7 @@ def test_blocks_and_texts(build: str, store: dict[str, str]) -> None:
     targets = ("test_blocks", "test_texts")
     options = userspace.BUILDS[build]
     place = userspace.build(f"preload-{build}", options, project=userspace.PRELOAD, targets=targets)
-    all_passed(run(place / "tests" / "test_blocks", **SANITIZERS), 17)
+    all_passed(run(place / "tests" / "test_blocks", **SANITIZERS), 19)
     all_passed(run(place / "tests" / "test_texts", **SANITIZERS, **store), 9)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -142,6 +143,19 @@ def test_build_errors_are_told(tmp_path: Path) -> None:
     (tmp_path / "include" / "asm" / "unistd_64.h").touch()
     with pytest.raises(ToolError, match="has no linux/agent_mem.h"):
         binding.wheel("no-such-headers", headers=tmp_path)
+
+
+def test_a_build_with_other_flags_is_not_the_former_one(tmp_path: Path) -> None:
+    """pip builds in the source's directory, and leaves there what it has built."""
+    source, built = shutil.copytree(binding.PROJECT, tmp_path / "source", ignore=binding.NOT_SOURCES), []
+    for flags in ("-O1", "-O2"):
+        argv = ("-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path / flags, source)
+        done = run(sys.executable, *argv, CFLAGS=flags)
+        assert done.returncode == 0, done.stdout + done.stderr
+        (wheel,) = (tmp_path / flags).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            built.append(archive.read("agentmem/_native.abi3.so"))
+    assert built[0] != built[1]
 
 
 # -- its types --

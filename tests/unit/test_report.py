@@ -21,6 +21,10 @@ def result() -> dict[str, object]:
         "kernel": "7.3.4-test", "flavour": "lab", "memory_mb": 768, "topology": "uma",
         "input": {"kind": "corpus", "name": "<script>alert(1)</script>", "sha256": "0" * 64, "conversations": 4,
                   "notes": ["a & b"]},
+        "libraries": {"c": {
+            "runtime": "<b>gcc", "backend": "kernel", "texts": 4, "objects": 3, "logical_bytes": 5 << 20,
+            "unique_bytes": 4 << 20, "resident_bytes": 0, "stored_bytes": 1 << 20, "dedup_hits": 1, **phase,
+        }},
     }  # fmt: skip
 
 
@@ -30,6 +34,9 @@ def test_page_holds_every_row_and_the_chart_itself(tmp_path: Path) -> None:
     page = (tmp_path / "report.html").read_text()
     for name, private, smu in demo._rows(shown):
         assert f"<tr><td>{name}</td><td>{private}</td><td>{smu}</td></tr>" in page
+    assert "<tr><td>runtime</td><td>&lt;b&gt;gcc</td></tr>" in page
+    for name, value in demo._library_rows(shown)[1:]:
+        assert f"<tr><td>{name}</td><td>{value}</td></tr>" in page
     assert page.count("<svg") == 1 and "<?xml" not in page
     assert "src=" not in page and "@import" not in page, "nothing is loaded from elsewhere"
     assert json.loads((tmp_path / "result.json").read_text())["report"] == str(tmp_path / "report.html")

@@ -1,8 +1,10 @@
-"""What agents of Python print is checked: it comes from a kernel under test."""
+"""What agents of a library print is checked: it comes from a kernel under test."""
 
 from __future__ import annotations
 
+import argparse
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from harness.verbs import demo
 
 PACK = Pack(Path("pack"), agents=2, texts=6, distinct=4, logical_bytes=600, distinct_bytes=400, digest="00")
 HELD: dict[str, Any] = {
-    "python": "3.13.1",
+    "runtime": "Python 3.13.1",
     "backend": "kernel",
     "agents": 2,
     "texts": 6,
@@ -31,7 +33,7 @@ HELD: dict[str, Any] = {
 
 
 def read(code: int = 0, complaints: bytes = b"", **changed: Any) -> route.Held:
-    return route.read(PACK, json.dumps({**HELD, **changed}).encode(), complaints, code)
+    return route.read(PACK, "Python", json.dumps({**HELD, **changed}).encode(), complaints, code)
 
 
 def test_figures_are_taken_over() -> None:
@@ -39,7 +41,7 @@ def test_figures_are_taken_over() -> None:
 
 
 def test_a_text_that_came_back_changed_is_the_kernel_s_fault() -> None:
-    with pytest.raises(GuestFault, match="1 of 6 texts came back changed"):
+    with pytest.raises(GuestFault, match="agents of Python: 1 of 6 texts came back changed"):
         read(differ=1)
 
 
@@ -54,7 +56,9 @@ def test_a_call_that_failed_is_told_with_its_error() -> None:
         read(1, b"Traceback\nOSError: [Errno 12] Cannot allocate memory\n")
 
 
-@pytest.mark.parametrize("changed", [{"objects": -1}, {"objects": "4"}, {"objects": True}, {"objects": 1 << 60}])
+@pytest.mark.parametrize(
+    "changed", [{"objects": -1}, {"objects": "4"}, {"objects": True}, {"objects": 1 << 60}, {"backend": 1}]
+)
 def test_a_figure_that_is_none_is_refused(changed: dict[str, Any]) -> None:
     with pytest.raises(LabError, match="makes no sense"):
         read(**changed)
@@ -63,16 +67,48 @@ def test_a_figure_that_is_none_is_refused(changed: dict[str, Any]) -> None:
 @pytest.mark.parametrize("said", [b"", b"[]", b"{}", b"x" * (route.MAX_OUTPUT + 1)])
 def test_so_is_what_is_no_result(said: bytes) -> None:
     with pytest.raises(LabError, match="makes no sense"):
-        route.read(PACK, said, b"", 0)
+        route.read(PACK, "Python", said, b"", 0)
 
 
-def test_what_was_measured_before_is_shown_though_python_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    trouble = GuestFault("the guest is dead")
+def told(monkeypatch: pytest.MonkeyPatch, outcomes: dict[str, route.Held | GuestFault], *names: str) -> Any:
+    """What the demo has of these libraries, whose fleets end so."""
 
-    def fails(built: Kernel, pack: Pack) -> route.Held:
-        raise trouble
+    def run(built: Kernel, pack: Pack, names: Sequence[str]) -> Iterator[tuple[str, route.Held]]:
+        for name in names:
+            if isinstance(outcome := outcomes[name], GuestFault):
+                raise outcome
+            yield name, outcome
 
-    monkeypatch.setattr(route, "run", fails)
+    monkeypatch.setattr(route, "run", run)
     here = Path("nowhere")
-    built = Kernel("lab", "x86", "key", "7.3", here, here, here, here, here)
-    assert demo._by_python(built, PACK) == (None, trouble)
+    return demo._by_libraries(Kernel("lab", "x86", "key", "7.3", here, here, here, here, here), PACK, names)
+
+
+def test_what_was_held_before_is_shown_though_a_later_library_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    trouble = GuestFault("the guest is dead")
+    assert told(monkeypatch, {"c": read(), "python": trouble}, "c", "python") == ({"c": read().as_json()}, trouble)
+    assert told(monkeypatch, {"c": trouble}, "c") == ({}, trouble)
+    assert told(monkeypatch, {}) == ({}, None)
+
+
+def test_each_library_has_a_column() -> None:
+    result = {"libraries": {"c": {**read().as_json(), "runtime": "gcc 12"}, "node": read().as_json()}}
+    rows = demo._library_rows(result)
+    assert demo._languages(result) == ["C", "Node"] and {len(row) for row in rows} == {3}
+    assert rows[:2] == [("runtime", "gcc 12", "Python 3.13.1"), ("backend", "kernel", "kernel")]
+    assert rows[-1] == ("read back and compared", "all equal", "all equal")
+
+
+@pytest.mark.parametrize(("text", "names"), [("c,python", ("c", "python")), ("node,node", ("node",)), ("none", ())])
+def test_libraries_are_named(text: str, names: tuple[str, ...]) -> None:
+    assert demo._libraries(text) == names
+
+
+@pytest.mark.parametrize("text", ["", "C", "rust", "c,", "c,none"])
+def test_what_is_no_library_is_told(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is none of c, python, node, none"):
+        demo._libraries(text)
+
+
+def test_the_default_is_of_them() -> None:
+    assert set(demo.DEFAULT) < set(route.ROUTES)

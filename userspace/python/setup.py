@@ -38,6 +38,8 @@ def system_headers() -> list[str]:
 
 
 setup(
+    # What was built before, with other headers or flags, looks as new as its sources.
+    options={"build_ext": {"force": True}},
     ext_modules=[
         Extension(
             "agentmem._native",
@@ -57,5 +59,5 @@ setup(
             ],
             py_limited_api=True,
         )
-    ]
+    ],
 )

@@ -94,7 +94,10 @@ test('the memory of a buffer is not given to another thread: it is copied, or re
   }
 });
 
-test('memory that a program moves stays valid, and the Smu gives a new buffer', { skip: !ArrayBuffer.prototype.transfer }, async () => {
+// Node 21 and newer: before, the language has no way to move memory.
+const moving = ArrayBuffer.prototype.transfer ? test : () => {};
+
+moving('memory that a program moves stays valid, and the Smu gives a new buffer', async () => {
   const data = unique(3 * PAGE);
   const smu = alloc({ type: 'tool-result', data });
   const moved = smu.buffer.buffer.transfer();

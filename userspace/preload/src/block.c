@@ -12,6 +12,7 @@
 #define LENGTH_MAX	((size_t)1 << 46)
 #define NEW_PART	4	/* a block that grows by more than that part is copied, if there are pages for it */
 #define LOOK_MAX	((size_t)1 << 30)	/* of what is unmapped at once: what was mapped as a whole has one beginning */
+#define SCATTER		2654435761u	/* odd: numbers stay different, and odd ones are not 0 */
 #define ROOM_TO_GROW	4	/* a block that moved because it grew gets a gap of that part above it */
 
 static _Atomic size_t count;
@@ -140,23 +141,40 @@ size_t block_room(const void *at)
 
 /* -- growing and shrinking ------------------------------------------------------- */
 
+/* Writes a word that is no other memory's; 0: it cannot. One page alone is made writable: a large one would be cleared. */
+static uint32_t sign(void *at)
+{
+	static _Atomic uint32_t signs;
+	uint32_t word = (2 * atomic_fetch_add(&signs, 1) + 1) * SCATTER;
+
+	if (!system_protect(at, system_page(), WRITABLE))
+		return 0;
+	*(volatile uint32_t *)at = word;
+	return word;
+}
+
 /*
  * Pages move by their tables, nothing is copied. Room above is left to grow into, as long as nobody else takes it. The old
- * place must not be noted any more: once it is free, others may note theirs there.
+ * place must not be noted any more: once it is free, others may note theirs there. A move that fails may have unmapped the
+ * new place, and another thread may have got it since: the word that was written there tells whose it is.
  */
 static void *move(void *at, size_t lead, size_t old, size_t size)
 {
 	size_t above = (size / ROOM_TO_GROW + CHUNK - 1) & ~(CHUNK - 1);
 	char *to = fresh(size + above, CHUNK, lead, PROT_NONE, MAP_NORESERVE);
+	uint32_t word;
+	bool moved;
 
 	if (!to)
 		return NULL;
 	system_unmap(to + size, above);
-	if (!system_move(at, old, size, to))
-		return NULL; /* and leaves addresses unused: whether they are still its own cannot be told */
+	word = sign(to);
+	moved = word && system_move(at, old, size, to);
+	if (!moved && (!word || system_reads((uint32_t *)to, word)))
+		system_unmap(to, size);
 	if (lead)
-		system_unmap((char *)at - lead, lead);
-	return to;
+		system_unmap((moved ? (char *)at : to) - lead, lead);
+	return moved ? to : NULL;
 }
 
 static void *move_noted(void *at, struct entry entry, struct entry next)

@@ -2,12 +2,13 @@
 #include "system.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <stdatomic.h>
-#include <stdint.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* -1 and the error in errno become a negative error, and errno is put back. */
@@ -75,6 +76,15 @@ bool system_resize(void *at, size_t old, size_t size)
 bool system_move(void *from, size_t old, size_t size, void *to)
 {
 	return CALL(SYS_mremap, from, old, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) == (long)to;
+}
+
+/* Who waits for a word to change does so only if it is the one expected; any other answer than these says it is not. */
+bool system_reads(const uint32_t *at, uint32_t word)
+{
+	const struct timespec none = {0};
+	long waited = CALL(SYS_futex, at, FUTEX_WAIT_PRIVATE, word, &none, NULL, 0);
+
+	return waited == 0 || waited == -ETIMEDOUT || waited == -EINTR;
 }
 
 static bool is_limited(int resource)

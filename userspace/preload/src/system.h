@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 size_t system_page(void);
 
@@ -26,6 +27,8 @@ bool system_protect(void *at, size_t size, int protection);
 /* Grows or shrinks where it is; or moves to a place that it takes over. */
 bool system_resize(void *at, size_t old, size_t size);
 bool system_move(void *from, size_t old, size_t size, void *to);
+/* Whether there is memory that can be read, and this word is in it. */
+bool system_reads(const uint32_t *at, uint32_t word);
 /* Whether the process has a limit to its address space or data. */
 bool system_limited(void);
 

@@ -265,6 +265,81 @@ TEST(a_process_with_a_limited_address_space_gets_no_blocks)
 	}
 }
 
+/* -- moves that fail: the linker has this in the place of system_move() ---------------------- */
+
+bool __real_system_move(void *from, size_t old, size_t size, void *to);
+bool __wrap_system_move(void *from, size_t old, size_t size, void *to);
+
+static enum { MOVES, REFUSES, FAILS_LATE } moving;
+static char *others;	/* what another thread maps where a late failure has unmapped the new place */
+
+bool __wrap_system_move(void *from, size_t old, size_t size, void *to)
+{
+	if (moving == FAILS_LATE) {
+		CHECK(munmap(to, size) == 0);
+		others = mmap(to, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+		CHECK(others == to);
+		others[0] = others[size - 1] = 8;
+	}
+	return moving == MOVES && __real_system_move(from, old, size, to);
+}
+
+static size_t mapped_bytes(void)
+{
+	FILE *file = fopen("/proc/self/statm", "r");
+	size_t pages;
+
+	CHECK(file && fscanf(file, "%zu", &pages) == 1);
+	fclose(file);
+	return pages * system_page();
+}
+
+static void *grown(char *at, size_t size)
+{
+	return table_get(at).kind == MAPPED ? block_map_move(at, MB, size) : block_resize(at, size);
+}
+
+/* What the kernel does not move as one: two mappings, as soon as a page in the middle has a protection of its own. */
+static void grows_in_vain(char *at, bool split)
+{
+	size_t before = mapped_bytes();
+
+	fill(at, MB, 6);
+	CHECK(!split || mprotect(at + MB / 2, system_page(), PROT_READ) == 0);
+	for (int i = 0; i < 20; i++)
+		CHECK(!grown(at, 256 * MB) && is_filled(at, MB, 6));
+	CHECK(mapped_bytes() < before + 256 * MB);
+	CHECK(table_get(at).length == MB && mprotect(at, MB, PROT_READ | PROT_WRITE) == 0);
+}
+
+TEST(a_move_that_fails_leaves_no_addresses_taken)
+{
+	for (moving = MOVES; moving <= REFUSES; moving++) {
+		char *at[] = {block(MB), text(MB), block_map(MB, PROT_READ | PROT_WRITE, 0)};
+
+		for (int i = 0; i < 3; i++) {
+			/* Something is above each, so that none grows where it is. */
+			CHECK(mmap(at[i] + MB, system_page(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+			grows_in_vain(at[i], moving == MOVES);
+		}
+		CHECK(block_free(at[0]) && block_free(at[1]));
+	}
+	CHECK(block_count() == 2);
+}
+
+TEST(a_move_that_fails_late_leaves_others_memory_alone)
+{
+	char *at = text(MB);
+
+	fill(at, MB, 6);
+	moving = FAILS_LATE;
+	CHECK(!block_resize(at, 64 * MB) && is_filled(at, MB, 6) && table_get(at).length == MB);
+	CHECK(others && others[0] == 8 && others[64 * MB - 1] == 8 && !is_mapped(others - system_page(), system_page()));
+	moving = MOVES;
+	at = block_resize(at, 64 * MB);
+	CHECK(at && is_filled(at, MB, 6) && block_free(at) && others[0] == 8);
+}
+
 TEST(sizes_beyond_all_bounds_are_refused)
 {
 	char *at = block(MB);

@@ -15,6 +15,13 @@ from typing import Any
 
 PATIENCE = 240.0  # seconds on a busy machine, emulated
 PROGRAM = Path(sys.executable).with_name("agentmem")
+AGENT = """
+import sys, agentmem
+agentmem.agent(sys.argv[1], importance=300)
+held = agentmem.put(bytes.fromhex(sys.argv[2]) * 3000, agentmem.Type.TOOL_DEF)
+print(held.hexdigest, flush=True)
+sys.stdin.read()
+"""
 
 
 class Shell:
@@ -66,6 +73,20 @@ class Shell:
             process.wait()
             if process.stdout:
                 process.stdout.close()
+
+
+class Agent:
+    """A process that is an agent, with one object of 192,000 bytes."""
+
+    def __init__(self, name: str, seed: bytes) -> None:
+        argv = [sys.executable, "-c", AGENT, name, seed.hex()]
+        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._process.stdout
+        self.name, self.pid = name, self._process.pid
+        self.digest = self._process.stdout.readline().decode().strip()
+
+    def end(self) -> None:
+        self._process.communicate(timeout=PATIENCE)
 
 
 def wait_for(ready: Callable[[], bool]) -> None:

@@ -6,38 +6,16 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 
 import pytest
-from shell import PATIENCE, Shell
+from shell import Agent, Shell
 
 import agentmem
 from agentmem import Scope, State, Temperature, Type
 
 Fresh = Callable[[int], bytes]
 KERNEL = agentmem.backend() == "kernel"
-AGENT = """
-import sys, agentmem
-agentmem.agent(sys.argv[1], importance=300)
-held = agentmem.put(bytes.fromhex(sys.argv[2]) * 3000, agentmem.Type.TOOL_DEF)
-print(held.hexdigest, flush=True)
-sys.stdin.read()
-"""
-
-
-class Agent:
-    """A process that is an agent, with one object of 192,000 bytes."""
-
-    def __init__(self, name: str, seed: bytes) -> None:
-        argv = [sys.executable, "-c", AGENT, name, seed.hex()]
-        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self._process.stdout
-        self.name, self.pid = name, self._process.pid
-        self.digest = self._process.stdout.readline().decode().strip()
-
-    def end(self) -> None:
-        self._process.communicate(timeout=PATIENCE)
 
 
 @pytest.fixture

@@ -45,10 +45,11 @@ def test_backends_that_are_not_there_are_told(shell: Shell) -> None:
     assert "no such backend" in shell.fails(2, "stat", AGENTMEM_BACKEND="cloud")
 
 
-def test_the_kernels_backend_is_missed_where_it_is_not(shell: Shell) -> None:
+def test_the_kernels_backend_is_had_or_missed(shell: Shell) -> None:
     if shell.json("stat")["backend"] == "kernel":
-        pytest.skip("it is there")
-    assert "has not got the calls" in shell.fails(4, "stat", AGENTMEM_BACKEND="kernel")
+        assert shell.run("stat", AGENTMEM_BACKEND="kernel").returncode == 0
+    else:
+        assert "has not got the calls" in shell.fails(4, "stat", AGENTMEM_BACKEND="kernel")
 
 
 def test_mistakes_of_its_own_are_told_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,38 +102,3 @@ def test_the_man_page_has_every_verb_option_and_status(shell: Shell) -> None:
             assert option in page, f"{verb} {option}"
     statuses = {int(number) for number in re.findall(r"^\.TP\n(\d+)$", page, re.M)}
     assert {int(status) for status in Exit} <= statuses
-
-
-def test_completions_are_what_the_parser_says() -> None:
-    from completions import generate
-
-    for shell, name in generate.NAMES.items():
-        assert (generate.HERE / name).read_text() == generate.completion(shell), "python completions/generate.py"
-
-
-COMPLETED = {"ex": "explain", "mark 1 co": "cold", "put --ty": "--type", "put --type too": "tool-def"}
-
-
-@pytest.mark.parametrize(("words", "there"), COMPLETED.items())
-def test_bash_completes(shell: Shell, words: str, there: str) -> None:
-    assert there in completed(shell, f"agentmem {words}")
-
-
-def test_bash_completes_digests_of_objects_that_are_held(shell: Shell) -> None:
-    digest = shell.put(os.urandom(100))
-    assert digest in completed(shell, f"agentmem get {digest[:5]}")
-
-
-def completed(shell: Shell, line: str) -> list[str]:
-    words = line.split()
-    script = f"""
-        source "$0"
-        COMP_WORDS=({line}) COMP_CWORD={len(words) - 1} COMP_LINE="{line}" COMP_POINT={len(line)}
-        function=$(complete -p agentmem | sed 's/.*-F //; s/ .*//')
-        $function agentmem {words[-1]} {words[-2]}
-        printf '%s\\n' "${{COMPREPLY[@]}}"
-    """
-    argv = ["bash", "-c", script, str(PAGE.parents[1] / "completions" / "agentmem")]
-    done = subprocess.run(argv, capture_output=True, text=True, env=shell.env)
-    assert done.returncode == 0, done
-    return done.stdout.split()

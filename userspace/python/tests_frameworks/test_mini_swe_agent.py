@@ -50,9 +50,7 @@ def run(kind: type[DefaultAgent], place: Path) -> tuple[DefaultAgent, dict[str, 
     place.mkdir()
     (place / "notes.txt").write_text("teh first line\nteh second line\n")
     config = yaml.safe_load((package_dir / "config" / "mini.yaml").read_text())
-    model = DeterministicToolcallModel(
-        outputs=answers(), observation_template=config["model"]["observation_template"]
-    )
+    model = DeterministicToolcallModel(outputs=answers(), observation_template=config["model"]["observation_template"])
     kept = {**config["agent"], "cost_limit": 0, "output_path": place.parent / f"{kind.__name__}.json"}
     agent = kind(model, LocalEnvironment(cwd=str(place), env=config["environment"]["env"]), **kept)
     return agent, agent.run("Correct the spelling of notes.txt.", **MACHINE)
@@ -73,9 +71,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> tuple[AgentmemAgent, dict[
     return agent, result, agentmem.stats().smus - before, place
 
 
-def test_it_does_what_it_does_without(
-    ours: tuple[AgentmemAgent, dict[str, Any], int, Path], tmp_path: Path
-) -> None:
+def test_it_does_what_it_does_without(ours: tuple[AgentmemAgent, dict[str, Any], int, Path], tmp_path: Path) -> None:
     agent, result, _, place = ours
     plain, expected = run(DefaultAgent, tmp_path / "work")
     assert result == expected and result["exit_status"] == "Submitted"

@@ -30,7 +30,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
     beside = Path(sys.argv[0]).resolve().with_name("agentmem-run")
     found = str(beside) if os.access(beside, os.X_OK) else shutil.which("agentmem-run")
     if not found:
-        next = "meson setup build userspace/preload && meson install -C build"
+        next = "meson setup build/preload userspace/preload && sudo meson install -C build/preload && sudo ldconfig"
         raise Trouble("agentmem-run is not installed", next, Exit.NOT_HERE)
     become([found, *arguments])
 

@@ -53,14 +53,14 @@ class Pack:
 
 
 def hold(pack: Pack, agent: int, ends: Connection) -> None:
-    """One agent's life: tells the inodes of what it holds; when it is told to, how many texts differ."""
+    """One agent's life: tells the inodes of what it holds, and what of it was there; then, how many texts differ."""
     agentmem.agent(f"agent-{agent}")
     held = []
     for text in pack.texts(agent):
         with memoryview(pack.data)[text.offset : text.offset + text.length] as content:
             held.append((agentmem.put(content, text.kind), text.digest))
     agentmem.mark(agentmem.Temperature.COLD)
-    ends.send([os.fstat(smu.fileno()).st_ino for smu, _ in held])
+    ends.send([(os.fstat(smu.fileno()).st_ino, smu.dedup) for smu, _ in held])
     ends.recv()
     ends.send(sum(hashlib.sha256(smu).digest() != digest for smu, digest in held))
 
@@ -73,24 +73,27 @@ def main(path: str) -> dict[str, object]:
         fork.Process(target=hold, args=(pack, agent, theirs), daemon=True).start()
         theirs.close()
         pipes.append(ours)
-    inodes = [inode for pipe in pipes for inode in pipe.recv()]
+    held = [each for pipe in pipes for each in pipe.recv()]
     figures = agentmem.stats(agentmem.Scope.DOMAIN)
     for pipe in pipes:
         pipe.send(None)
     return {
-        "python": platform.python_version(),
+        "runtime": f"Python {platform.python_version()}",
         "backend": agentmem.backend(),
         "agents": len(pipes),
-        "texts": len(inodes),
-        "objects": len(set(inodes)),
+        "texts": len(held),
+        "objects": len({inode for inode, _ in held}),
         "logical_bytes": figures.logical_bytes,
         "unique_bytes": figures.unique_bytes,
         "resident_bytes": figures.resident_top + figures.resident_lower,
         "stored_bytes": figures.stored_bytes,
-        "dedup_hits": figures.dedup_hits,
+        "dedup_hits": sum(dedup for _, dedup in held),
         "differ": sum(pipe.recv() for pipe in pipes),
     }
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(sys.argv[1])))
+    try:
+        print(json.dumps(main(sys.argv[1])))
+    except EOFError:
+        sys.exit(1)  # an agent has ended, and has said why
