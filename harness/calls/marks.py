@@ -34,12 +34,8 @@ def mark(world: World, process: Process, call: Mark, got: Answer | None) -> None
         wrong.add(errno.EBADF if file is None else EBADFD)
     elif file.object:
         wrong |= _on_object(world, process, file, how)
-    elif file.process and not file.process.alive:
-        wrong.add(errno.ESRCH)
-    elif file.process and not may_signal(process, file.process):
-        wrong.add(errno.EPERM)
-    elif file.process and world.stays(file.process, process):
-        wrong.add(errno.EPERM)
+    elif file.process:
+        wrong |= _on_process(world, process, file.process)
     if not succeeds(wrong, got) or file is None:
         return
     if file.process:
@@ -92,6 +88,13 @@ def _on_object(world: World, process: Process, file: File, how: Mark) -> set[int
     if (_foreign(world, process, file) and not only_hot) or (how.valid & Valid.NODE and claimed):
         wrong.add(errno.EPERM)
     return wrong
+
+
+def _on_process(world: World, process: Process, target: Process) -> set[int]:
+    if not target.alive:
+        return {errno.ESRCH}
+    allowed = may_signal(process, target) and not world.stays(target, process)
+    return set() if allowed else {errno.EPERM}
 
 
 # -- what a mark does --

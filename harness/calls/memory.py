@@ -185,12 +185,8 @@ def share(world: World, process: Process, call: Share, got: Answer | None) -> No
             wrong.add(EBADFD)
     target = pidfd.process if pidfd else None
     shared = smu.object if smu else None
-    if target and not target.alive:
-        wrong.add(errno.ESRCH)
-    elif target and target.effective != process.effective and not may_signal(process, target):
-        wrong.add(errno.EPERM)
-    if target and not call.flags & REVOKE and world.stays(target, process):
-        wrong.add(errno.EPERM)
+    if target:
+        wrong |= _towards(world, process, target, call.flags)
     if target and shared and not wrong:
         wrong |= _bounded(world, target, shared, call.flags)
     if not succeeds(wrong, got) or target is None or shared is None:
@@ -205,6 +201,15 @@ def share(world: World, process: Process, call: Share, got: Answer | None) -> No
     if shared not in agent.grants:
         agent.grants.append(shared)
         shared.pins += 1
+
+
+def _towards(world: World, process: Process, target: Process, flags: int) -> set[int]:
+    if not target.alive:
+        return {errno.ESRCH}
+    allowed = target.effective == process.effective or may_signal(process, target)
+    if not flags & REVOKE:
+        allowed = allowed and not world.stays(target, process)
+    return set() if allowed else {errno.EPERM}
 
 
 def _bounded(world: World, target: Process, shared: Object, flags: int) -> set[int]:
