@@ -77,7 +77,11 @@ def _run(verb: str, rest: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    code: int = module.run(parser.parse_args(rest))
+    args, unknown = parser.parse_known_args(rest)
+    if unknown:
+        commands = " (a command's own come after --)" if "command" in args else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{commands}")
+    code: int = module.run(args)
     return code
 
 

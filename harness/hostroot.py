@@ -189,7 +189,7 @@ def _launch(machine: Machine, run: RunDirectory, stack: contextlib.ExitStack) ->
     stack.callback(proc.kill_group, process)
     keys = _home() / ".cache" / "virtme-ng" / ".ssh"
     host_key = keys / "etc" / "ssh" / "ssh_host_ed25519_key.pub"
-    place = Place(LOOPBACK, port, "root", keys / "id_virtme", host_key)
+    place = Place(LOOPBACK, port, "root", (keys / "id_virtme",), host_key)
     return HostRoot(machine.kernel, process, place, run)
 
 

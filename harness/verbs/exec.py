@@ -2,6 +2,10 @@
 
 It uses the guest of a `harness boot` that runs in this checkout if that has the same kernel and topology, else a fresh
 one. Afterwards the console is looked at: a splat ends with exit code 3, even when the command succeeded.
+
+--ssh alone boots a guest with the host's root. --ssh [USER@]HOST[:PORT] boots nothing: the command runs on that machine
+by a login as ssh does it (agent, keys, known hosts; HostName, Port, User and IdentityFile of ~/.ssh/config), and its
+console is not looked at. Over ssh a command has no stdin. A relative path there begins where the login does.
 """
 
 from __future__ import annotations
@@ -9,10 +13,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness import emulator, initramfs, kernel, share, topology
 from harness.errors import EXIT_OK, LabError, UsageError
@@ -22,11 +29,18 @@ from harness.progress import say, stderr, step
 from harness.share import About
 from harness.topology import Topology
 
+if TYPE_CHECKING:
+    from harness.ssh import Connection
+
 SUMMARY = "run one command in a guest, its exit code passed through"
 MEMORY_MB = 1024
 CPUS = 2
+UMA, LAB = "uma", "lab"  # what a guest is unless asked otherwise
 SSH_TIMEOUT = 600.0  # seconds
+HOSTROOT = ""  # --ssh without a machine
 SILENT = 15.0  # seconds
+Pushes = list[tuple[Path, str]]
+Pulls = list[tuple[str, Path]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,27 +48,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", type=float, metavar="S", help="seconds after which the command is killed: exit 4")
     parser.add_argument("--push", action="append", default=[], metavar="LOCAL:GUEST", help="copy a file in, before")
     parser.add_argument("--pull", action="append", default=[], metavar="GUEST:LOCAL", help="copy a file out, after")
-    parser.add_argument("--ssh", action="store_true", help="in a guest with the host's root, over ssh")
+    where = "over ssh: in a guest with the host's root, or on a machine that runs already"
+    parser.add_argument("--ssh", nargs="?", const=HOSTROOT, metavar="[USER@]HOST[:PORT]", help=where)
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="the command and its arguments")
 
 
 def add_machine(parser: argparse.ArgumentParser) -> None:
     """What a guest is: for `boot` as well."""
-    parser.add_argument("--topology", default="uma", metavar="T", help=f"memory (default uma). {topology.described()}")
+    parser.add_argument("--topology", default=UMA, metavar="T", help=f"memory (default uma). {topology.described()}")
     parser.add_argument("--memory", type=int, metavar="MB", help=f"memory in MB (default {MEMORY_MB})")
     parser.add_argument("--cpus", type=int, metavar="N", help=f"processors (default {CPUS})")
-    parser.add_argument("--flavour", default="lab", metavar="F", help="which kernel (default lab), see harness build")
+    parser.add_argument("--flavour", default=LAB, metavar="F", help="which kernel (default lab), see harness build")
 
 
 def run(args: argparse.Namespace) -> int:
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not command:
-        raise UsageError("exec takes a command", hint="harness exec -- uname -a")
-    memory(args.topology)
+        machine = f"--ssh {args.ssh} -- CMD, or --ssh -- {args.ssh}" if args.ssh else "-- uname -a"
+        raise UsageError("exec takes a command", hint=f"harness exec {machine}")
     pushes, pulls = [_push(text) for text in args.push], [_pull(text) for text in args.pull]
+    if args.ssh:
+        return _elsewhere(args, command, pushes, pulls)
+    if args.ssh == HOSTROOT and (pushes or pulls or args.topology != UMA):
+        raise UsageError("--ssh goes without --push, --pull and --topology: its root is the host's")
+    memory(args.topology)
     with _unless_long():
         built = kernel.build(args.flavour)
-    if args.ssh:
+    if args.ssh == HOSTROOT:
         return _by_ssh(built, args, command)
     with _guest(built, args) as guest:
         for local, inside in pushes:
@@ -112,10 +132,32 @@ def _speak() -> None:
 def _by_ssh(built: Kernel, args: argparse.Namespace, command: Sequence[str]) -> int:
     from harness import hostroot  # paramiko takes half a second to import
 
-    if args.push or args.pull or args.topology != "uma":
-        raise UsageError("--ssh goes without --push, --pull and --topology: its root is the host's")
     size_mb, cpus = args.memory or MEMORY_MB, args.cpus or CPUS
     return hostroot.ssh_exec(built, command, memory_mb=size_mb, cpus=cpus, timeout=args.timeout or SSH_TIMEOUT)
+
+
+def _elsewhere(args: argparse.Namespace, command: Sequence[str], pushes: Pushes, pulls: Pulls) -> int:
+    """On a machine of the user's, as it is: nothing is built or booted."""
+    from harness import destination, ssh
+
+    if (args.topology, args.flavour, args.memory, args.cpus) != (UMA, LAB, None, None):
+        cause = f"--ssh {args.ssh} goes without --topology, --flavour, --memory and --cpus: that machine runs already"
+        raise UsageError(cause, hint="harness exec --ssh [option ...] -- CMD boots a guest of our own")
+    place = destination.place(args.ssh)
+    try:
+        connection = ssh.Connection.open(place, ssh.ALIVE)
+    except ssh.Refused as error:
+        ours = f"harness exec --ssh -- {shlex.join([args.ssh, *command])}, if {args.ssh} is of the command"
+        error.hint = ours if isinstance(error.__cause__, socket.gaierror) else f"does `{place.login}` get there?"
+        raise
+    with connection:
+        for local, there in pushes:
+            connection.push(local, there)
+        timeout = args.timeout or SSH_TIMEOUT
+        code = connection.run(command, timeout, sys.stdout.buffer, sys.stderr.buffer)
+        for there, local in pulls:
+            _bring(connection, there, local, code)
+    return code
 
 
 def _push(text: str) -> tuple[Path, str]:
@@ -136,10 +178,10 @@ def _pull(text: str) -> tuple[str, Path]:
     return inside, Path(local).absolute()
 
 
-def _bring(guest: Guest, inside: str, local: Path, code: int) -> None:
+def _bring(machine: Guest | Connection, inside: str, local: Path, code: int) -> None:
     """A file that is not there because the command failed does not hide that it failed."""
     try:
-        guest.pull(inside, local)
+        machine.pull(inside, local)
     except LabError as error:
         if code == EXIT_OK:
             raise

@@ -22,6 +22,14 @@ from tests.unit.laboratory import Laboratory
         (["exec", "--push", "/etc/passwd:../x", "--", "true"], "no path of a file in the guest"),
         (["exec", "--pull", "nocolon", "--", "true"], "GUEST:LOCAL"),
         (["exec", "--pull", "/a/../../b:x", "--", "true"], "no path of a file in the guest"),
+        (["exec", "--ssh"], "takes a command"),
+        (["exec", "--ssh", "uname"], "or --ssh -- uname"),
+        (["exec", "--ssh", "--pull", "/a:b", "--", "true"], "its root is the host's"),
+        (["exec", "--ssh", "me@box:ssh", "--", "true"], "takes [USER@]HOST[:PORT]"),
+        (["exec", "--ssh", "box", "--topology", "hmat", "--", "true"], "that machine runs already"),
+        (["exec", "--ssh", "box", "--memory", "64", "--", "true"], "that machine runs already"),
+        (["exec", "--ssh", "box", "--cpus", "1", "--", "true"], "that machine runs already"),
+        (["exec", "--ssh", "box", "--flavour", "debug", "--", "true"], "that machine runs already"),
         (["boot", "--topology", "cube"], "no topology 'cube'"),
     ],
 )
@@ -33,3 +41,9 @@ def test_wrong_use_is_told_before_anything_is_built(
     assert said in captured.err
     assert captured.out == ""
     assert not (Path(laboratory.repo) / ".work" / "linux").exists()
+
+
+def test_a_commands_own_options_come_after_the_dashes(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["exec", "--ssh", "uname", "-a"])
+    assert "unrecognized arguments: -a (a command's own come after --)" in capfd.readouterr().err
