@@ -31,10 +31,24 @@ size_t system_page(void)
 	return page;
 }
 
+/*
+ * The kernel gives addresses that one thread has freed to another one. That there is an order, ThreadSanitizer does not
+ * see, as the calls are made past libc.
+ */
+static void addresses_pass(void)
+{
+#ifdef __SANITIZE_THREAD__
+	static atomic_uint passed;
+
+	atomic_fetch_add(&passed, 1);
+#endif
+}
+
 static void *map(void *at, size_t size, int protection, int flags)
 {
 	long got = CALL(SYS_mmap, at, size, protection, flags | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+	addresses_pass();
 	return got < 0 && got > -4096 ? NULL : (void *)got;
 }
 
@@ -55,6 +69,7 @@ bool system_map_free(void *at, size_t size, int protection, int flags)
 
 bool system_unmap(void *at, size_t size)
 {
+	addresses_pass();
 	return CALL(SYS_munmap, at, size) == 0;
 }
 
@@ -70,11 +85,13 @@ bool system_protect(void *at, size_t size, int protection)
 
 bool system_resize(void *at, size_t old, size_t size)
 {
+	addresses_pass();
 	return CALL(SYS_mremap, at, old, size, 0, NULL) == (long)at;
 }
 
 bool system_move(void *from, size_t old, size_t size, void *to)
 {
+	addresses_pass();
 	return CALL(SYS_mremap, from, old, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) == (long)to;
 }
 
