@@ -14,9 +14,10 @@ import pytest
 
 from harness import anonymous, ktap, userspace
 from harness.ktap_report import Status
+from tests.native import allocators
 
 SANITIZERS = {"TSAN_OPTIONS": "die_after_fork=0", "UBSAN_OPTIONS": "halt_on_error=1"}
-ALLOCATORS = {"glibc": "", "jemalloc": "libjemalloc.so.2", "mimalloc": "libmimalloc.so.2"}
+ALLOCATORS = {"glibc": "", **allocators.OTHERS}
 TEXT = 100_000  # bytes; where nothing else decides, glibc has such a text in its heap, anywhere in a page
 TEXTS = 40
 
@@ -71,7 +72,7 @@ def test_malloc_and_mmap_do_what_they_do_without_it(built: Path, allocator: str)
         assert set(with_it.values()) == {Status.PASSED}
 
 
-@pytest.mark.parametrize("allocator", ["jemalloc", "mimalloc"])
+@pytest.mark.parametrize("allocator", allocators.OTHERS)
 def test_behind_another_allocator_it_only_places_what_that_maps(built: Path, allocator: str) -> None:
     program = built / "tests" / "test_shim"
     without = outcomes(run(program, LD_PRELOAD=ALLOCATORS[allocator]))

@@ -13,8 +13,7 @@ import pytest
 from harness import programs, userspace
 from harness.cache import REPO
 from harness.programs import Program
-
-ALLOCATORS = ("libjemalloc.so.2", "libmimalloc.so.2")
+from tests.native import allocators
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,7 @@ def test_the_result_is_the_same(make: Callable[[], Program], least: int, shim: s
     same(program, shim, least)
 
 
-@pytest.mark.parametrize("allocator", ALLOCATORS)
+@pytest.mark.parametrize("allocator", allocators.OTHERS.values())
 def test_the_result_is_the_same_on_another_allocator(allocator: str, shim: str) -> None:
     for program, least in ((programs.sqlite(20_000), 50), (programs.node(), 4), (programs.git(), 8)):
         same(program, f"{shim}:{allocator}", least)
@@ -78,7 +77,7 @@ def test_a_good_part_of_nodes_own_tests(shim: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("allocator", ALLOCATORS)
+@pytest.mark.parametrize("allocator", allocators.OTHERS.values())
 def test_cpythons_own_tests_on_another_allocator(allocator: str, shim: str) -> None:
     same(programs.cpython(), f"{shim}:{allocator}", 1000)
 
