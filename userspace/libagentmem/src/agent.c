@@ -80,11 +80,9 @@ static int make_agent(int dir, pid_t pid, const char *name, const struct agent *
 	fd = am_store_temporary(dir, 0600);
 	if (fd < 0)
 		return -1;
-	if (write(fd, &made, sizeof(made)) == (ssize_t)sizeof(made)) {
+	if (am_store_write(dir, fd, &made, sizeof(made)) == 0) {
 		unlinkat(dir, name, 0); /* a damaged one */
 		result = am_store_link(dir, fd, name);
-	} else {
-		am_store_full(dir);
 	}
 	close(fd);
 	return result;
@@ -138,7 +136,7 @@ static struct totals *map_totals(int dir)
 
 	if (fd < 0)
 		return NULL;
-	if (posix_fallocate(fd, 0, sizeof(*mapped)) == 0) /* grows it, and keeps what is there */
+	if (am_store_reserve(dir, fd, sizeof(*mapped)) == 0)
 		mapped = map_file(fd, sizeof(*mapped), NULL);
 	close(fd);
 	return mapped;

@@ -28,18 +28,14 @@ static bool uses(const struct agentmem_view *prefix, uint64_t size)
 	return prefix && prefix->data && window_log(prefix->size + size);
 }
 
-/* A new file with room for `size` bytes, mapped for writing. Room is taken first: a mapping that finds none is a signal. */
+/* A new file with room for `size` bytes, mapped for writing. */
 static int new_mapped(int dir, mode_t mode, size_t size, void **mapped)
 {
-	int fd = am_store_temporary(dir, mode), failed;
+	int fd = am_store_temporary(dir, mode);
 
 	if (fd < 0)
 		return -1;
-	failed = posix_fallocate(fd, 0, (off_t)size);
-	if (failed) {
-		errno = failed;
-		am_store_full(dir);
-	} else {
+	if (am_store_reserve(dir, fd, size) == 0) {
 		*mapped = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		if (*mapped != MAP_FAILED)
 			return fd;

@@ -55,6 +55,8 @@ static int write_base(int dir, int fd, const struct object *base, uint64_t start
 	if (plain < 0)
 		return -1;
 	off_t at = (off_t)(start - base->start), end = (off_t)(base->length - base->start);
+	if (!am_store_allows((uint64_t)(end - at)))
+		result = -1;
 	while (at < end && result == 0) {
 		ssize_t sent = sendfile(fd, plain, &at, (size_t)(end - at));
 

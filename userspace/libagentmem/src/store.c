@@ -8,9 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+
+#define RESERVED	((uint64_t)1 << 20)	/* bytes at a time */
 
 void am_store_close(int fd)
 {
@@ -163,8 +166,41 @@ int am_store_link(int dir, int fd, const char *name)
 	return linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW) < 0 ? am_store_full(dir) : 0;
 }
 
+bool am_store_allows(uint64_t end)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY || end <= limit.rlim_cur)
+		return true;
+	errno = ENOMEM;
+	return false;
+}
+
+/* By parts: before Linux 6.18 any signal ended it, and what it had taken was given back. */
+int am_store_reserve(int dir, int fd, uint64_t size)
+{
+	if (!am_store_allows(size))
+		return -1;
+	for (uint64_t done = 0, part; done < size;) {
+		int failed;
+
+		part = size - done < RESERVED ? size - done : RESERVED;
+		failed = posix_fallocate(fd, (off_t)done, (off_t)part);
+		if (failed && failed != EINTR) {
+			errno = failed;
+			return am_store_full(dir);
+		}
+		done += failed ? 0 : part;
+	}
+	return 0;
+}
+
 int am_store_write(int dir, int fd, const void *data, size_t size)
 {
+	off_t at = lseek(fd, 0, SEEK_CUR);
+
+	if (at < 0 || !am_store_allows((uint64_t)at + size))
+		return -1;
 	for (size_t done = 0; done < size;) {
 		ssize_t written = write(fd, (const char *)data + done, size - done);
 
