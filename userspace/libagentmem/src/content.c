@@ -23,17 +23,19 @@ static size_t whole_pages(size_t size)
 	return (size + page_size() - 1) & ~(page_size() - 1);
 }
 
-/* The base that a record names. EIO: there is no such one. Of one that was appended to, start is in the last page. */
-static int load_base(int dir, const struct object *object, struct object *base)
+/* Of a base that was appended to, start is in the last page. */
+int am_object_base(int dir, const struct object *object, struct object *base)
 {
+	struct object found;
 	char name[NAME_SIZE];
 
-	if (am_object_load(dir, am_object_name(name, 'b', object->digest), base) == 0 &&
-	    !memcmp(base->digest, object->base, sizeof(base->digest)) && base->depth < object->depth &&
-	    (!object->start || (base->length < object->length && base->length - object->start < page_size())))
+	if (object->depth && am_object_load(dir, am_object_name(name, 'b', object->digest), &found) == 0 &&
+	    !memcmp(found.digest, object->base, sizeof(found.digest)) && found.depth < object->depth &&
+	    (!object->start || (found.length < object->length && found.length - object->start < page_size()))) {
+		*base = found;
 		return 0;
-	errno = EIO;
-	return -1;
+	}
+	return fail(EIO);
 }
 
 /* Puts an object's own pages up to `end` where its content is to be. */
@@ -52,7 +54,7 @@ static int map_own(int dir, const struct object *object, uint64_t end, bool writ
 
 static int map_chain(int dir, const struct object *object, bool writable, char *content)
 {
-	struct object at = *object, base;
+	struct object at = *object;
 	uint64_t end = at.length;
 
 	for (;;) {
@@ -63,9 +65,8 @@ static int map_chain(int dir, const struct object *object, bool writable, char *
 		}
 		if (!end)
 			return 0;
-		if (load_base(dir, &at, &base) < 0)
+		if (am_object_base(dir, &at, &at) < 0)
 			return -1;
-		at = base;
 	}
 }
 
@@ -132,7 +133,7 @@ static int unpack(int dir, const struct object *object, int packed)
 	char name[NAME_SIZE];
 	int plain, lock;
 
-	if (object->depth && (load_base(dir, object, &base) < 0 || am_object_map(dir, &base, -1, false, &prefix) < 0))
+	if (object->depth && (am_object_base(dir, object, &base) < 0 || am_object_map(dir, &base, -1, false, &prefix) < 0))
 		return -1;
 	plain = am_unpack_file(dir, packed, object->length - object->start, &prefix);
 	if (plain >= 0) {

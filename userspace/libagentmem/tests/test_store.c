@@ -210,6 +210,23 @@ FALLBACK_TEST(content_cut_short_is_an_error_not_a_signal)
 	free(text);
 }
 
+FALLBACK_TEST(a_base_that_is_no_base_is_an_error)
+{
+	char *text = unique(SIZE), from[512];
+	struct agentmem_info info;
+	struct agentmem_view view;
+	int fd = agentmem_append(put(text, SIZE), AGENTMEM_CONVERSATION, text, SIZE, NULL, &info);
+
+	strcpy(from, part('o', info.digest));
+	CHECK(fd >= 0 && unlink(part('b', info.digest)) == 0 && link(from, part('b', info.digest)) == 0);
+	alarm(20);
+	FAILS(set_temperature(fd, AGENTMEM_HOT), EIO);
+	FAILS(set_temperature(fd, AGENTMEM_COLD), EIO);
+	FAILS(agentmem_map(fd, &view), EIO);
+	CHECK(is_gone(info.digest));
+	free(text);
+}
+
 /* -- room --------------------------------------------------------------------------------- */
 
 static void small_store(const char *options)
