@@ -145,12 +145,15 @@ static struct totals *map_totals(int dir)
 int am_agent_self(int dir, ino_t *number)
 {
 	pid_t pid = getpid();
-	struct stat st;
+	struct stat st, record;
 
 	if (fstat(dir, &st) < 0)
 		return -1;
 	bool same_store = self.store == st.st_ino && self.device == st.st_dev;
-	if (self.pid != pid || !same_store) {
+	/* Somebody else may have given it a name, and so an agent of its own; or removed what cannot be seen to live. */
+	bool current = same_store && self.pid == pid && fstatat(dir, self.name, &record, AT_SYMLINK_NOFOLLOW) == 0 &&
+		       record.st_ino == self.number;
+	if (!current) {
 		struct agent *agent;
 		char name[NAME_SIZE];
 
@@ -203,8 +206,6 @@ static bool is_guest(int dir, pid_t pid, const char *name, const struct agent *a
 static struct agent *leave(int dir, pid_t pid, const char *name, struct agent *agent)
 {
 	am_agent_release(agent);
-	if (pid == self.pid)
-		self.pid = 0; /* to be found anew */
 	return make_agent(dir, pid, name, NULL) < 0 ? NULL : map_agent(dir, name, NULL);
 }
 
