@@ -174,8 +174,9 @@ int am_object_pages(int dir, const struct object *object, bool *packed)
 	/* Who looked for one while it became the other looks again. */
 	for (int tries = 0; fd < 0 && tries < 1000; tries++) {
 		*packed = tries % 2;
-		fd = openat(dir, am_object_name(name, *packed ? 'z' : 'r', object->digest), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-		if (fd < 0 && errno != ENOENT)
+		am_object_name(name, *packed ? 'z' : 'r', object->digest);
+		fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC); /* a FIFO would be waited for */
+		if (fd < 0 && errno != ENOENT && errno != ELOOP)
 			return -1;
 	}
 	if (fd < 0)

@@ -13,11 +13,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* What has the name of a record and is no file (ELOOP: a symbolic link) is damage like any other: nobody gets it. */
 static int open_record(int dir, const uint8_t *digest)
 {
 	char name[NAME_SIZE];
+	int record = openat(dir, am_object_name(name, 'o', digest), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
 
-	return openat(dir, am_object_name(name, 'o', digest), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (record >= 0 && fstat(record, &st) == 0 && S_ISREG(st.st_mode))
+		return record;
+	if (record >= 0 || errno == ELOOP) {
+		unlinkat(dir, name, 0);
+		errno = ENOENT;
+	}
+	if (record >= 0)
+		am_store_close(record);
+	return -1;
 }
 
 /* Whether no open descriptor or mapping holds the record. Leaves the lock on it. */

@@ -95,7 +95,7 @@ int am_object_given(int dir, int fd, struct object *object)
 
 int am_object_load(int dir, const char *name, struct object *object)
 {
-	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), result;
+	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), result;
 
 	if (fd < 0)
 		return -1;

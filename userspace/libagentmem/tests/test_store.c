@@ -210,6 +210,26 @@ FALLBACK_TEST(content_cut_short_is_an_error_not_a_signal)
 	free(text);
 }
 
+FALLBACK_TEST(what_is_no_file_is_not_waited_for_and_not_followed)
+{
+	char *text = unique(SIZE);
+	struct agentmem_info info;
+
+	alarm(20);
+	for (const char *kind = "or"; *kind; kind++) {
+		for (int i = 0; i < 2; i++) {
+			int fd = agentmem_put(AGENTMEM_CONVERSATION, text, SIZE, NULL, &info);
+
+			CHECK(fd >= 0 && !(info.result & AGENTMEM_R_DEDUP) && holds(fd, text, SIZE));
+			CHECK(unlink(part(*kind, info.digest)) == 0);
+			CHECK((i ? symlink("/dev/zero", part(*kind, info.digest)) : mkfifo(part(*kind, info.digest), 0600)) == 0);
+			CHECK(is_gone(info.digest));
+			CHECK(close(fd) == 0);
+		}
+	}
+	free(text);
+}
+
 FALLBACK_TEST(a_base_that_is_no_base_is_an_error)
 {
 	char *text = unique(SIZE), from[512];
