@@ -213,7 +213,7 @@ static void sweep_agent(int dir, const char *name, const ino_t *living, size_t a
 	unlinkat(dir, name, 0);
 }
 
-/* Without a record it is what a crash left, or what went with the record a moment ago. */
+/* Without a record it is what a crash left: of a base also a link, that would keep it. */
 static void sweep_part(int dir, const char *name)
 {
 	char record[NAME_SIZE];
@@ -234,15 +234,15 @@ static void sweep_all(int dir, const struct names *names, const ino_t *living, s
 	for (size_t i = 0; i < names->count; i++)
 		if (strchr("ag", names->list[i][0]))
 			sweep_agent(dir, names->list[i], living, alive);
+	for (size_t i = 0; i < names->count; i++)
+		if (strchr("rzb", names->list[i][0]))
+			sweep_part(dir, names->list[i]);
 	for (size_t i = 0; i < names->count; i++) {
 		if (names->list[i][0] == 'o' && agentmem_unhex(names->list[i] + 2, digest) == 0) {
 			am_keep_release(dir, digest);
 			objects++;
 		}
 	}
-	for (size_t i = 0; i < names->count; i++)
-		if (strchr("rzb", names->list[i][0]))
-			sweep_part(dir, names->list[i]);
 	if (totals) {
 		totals->since_sweep = 0;
 		totals->objects = objects;

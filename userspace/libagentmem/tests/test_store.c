@@ -338,6 +338,20 @@ FALLBACK_TEST(a_base_makes_what_is_like_it_smaller)
 	free(text);
 }
 
+/* Between the two steps of a removal. */
+FALLBACK_TEST(a_crash_keeps_no_base)
+{
+	char *text = unique(SIZE), record[512];
+	const uint8_t none[AGENTMEM_DIGEST_SIZE] = {0};
+	struct agentmem_info info;
+	int fd = agentmem_put(AGENTMEM_CONVERSATION, text, SIZE, NULL, &info);
+
+	strcpy(record, part('o', info.digest));
+	CHECK(fd >= 0 && link(record, part('b', none)) == 0 && close(fd) == 0);
+	CHECK(is_gone(info.digest) && files("orzb") == 0);
+	free(text);
+}
+
 static void put_for_ever(void)
 {
 	for (;;) {
