@@ -65,7 +65,7 @@ static void *block_to_small(void *at, size_t room, size_t size)
 	void *to = next.malloc(size ? size : 1);
 
 	if (!to)
-		return size ? at : NULL;
+		return size && size <= room ? at : NULL;
 	memcpy(to, at, size < room ? size : room);
 	block_free(at);
 	return size ? to : next.realloc(to, 0);

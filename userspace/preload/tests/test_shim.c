@@ -184,6 +184,30 @@ TEST(a_limit_to_the_address_space_is_as_good_as_ever)
 	CHECK(got > 300 * MB);
 }
 
+/* Taken before any constructor: from before the shim has read its settings, and so large by another measure than later. */
+static char *early;
+
+static void take_early(int argc, char **argv, char **env)
+{
+	(void)argc;
+	(void)argv;
+	(void)env;
+	early = malloc(100 * KB);
+}
+__attribute__((section(".preinit_array"), used)) static void (*const before_all)(int, char **, char **) = take_early;
+
+TEST(memory_that_cannot_grow_is_not_said_to_have_grown)
+{
+	struct rlimit limit = {.rlim_cur = 400 * MB, .rlim_max = 400 * MB};
+
+	CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+	memset(early, 1, 100 * KB);
+	errno = 0;
+	CHECK(!realloc(early, 800 * MB) && errno == ENOMEM);
+	CHECK((early = realloc(early, 50 * KB)) && holds((unsigned char *)early, 50 * KB, 1));
+	free(early);
+}
+
 TEST(a_large_block_grows_within_a_limit)
 {
 	struct rlimit limit = {.rlim_cur = 400 * MB, .rlim_max = 400 * MB};
