@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from pathlib import Path
 
@@ -33,7 +34,8 @@ def agent(word: str) -> int:
         if not Path("/proc", word).exists():
             raise Trouble(f"{word}: there is no such process", "agentmem agents", Exit.NOT_FOUND)
         return int(word)
-    named = [pid for pid in agentmem.agents() if name(pid) == word]
+    shown = os.fsencode(word).decode(errors="replace")
+    named = [pid for pid in agentmem.agents() if name(pid) == shown]
     if not named:
         raise Trouble(f"{word}: no agent has this name", "agentmem agents", Exit.NOT_FOUND)
     if len(named) > 1:

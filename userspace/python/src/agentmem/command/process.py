@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -33,6 +34,18 @@ def run(arguments: Sequence[str]) -> NoReturn:
         next = "meson setup build/preload userspace/preload && sudo meson install -C build/preload && sudo ldconfig"
         raise Trouble("agentmem-run is not installed", next, Exit.NOT_HERE)
     become([found, *arguments])
+
+
+def standard_streams() -> None:
+    """What of them is closed becomes /dev/null: else a descriptor of ours gets its number, and is taken for it."""
+    for fd, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
+            setattr(sys, name, open(fd, mode, closefd=False, errors="replace"))  # noqa: PTH123, SIM115  (it stays)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a name is shown as far as the terminal's encoding has its letters
 
 
 def default_signals() -> None:
