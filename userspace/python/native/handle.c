@@ -169,8 +169,8 @@ static PyObject *handle_put(PyObject *cls, PyObject *args)
 	PyObject *given;
 	int fd;
 
-	if (!PyArg_ParseTuple(args, "y*iIOiI", &r.data, &r.type, &r.options.flags, &given, &r.options.node,
-			      &r.options.importance))
+	if (!PyArg_ParseTuple(args, "y*iO&OiO&", &r.data, &r.type, am_unsigned, &r.options.flags, &given, &r.options.node,
+			      am_unsigned, &r.options.importance))
 		return NULL;
 	if (given != Py_None) {
 		base = (struct handle *)given;
@@ -199,7 +199,8 @@ static PyObject *handle_append(PyObject *self, PyObject *args)
 	PyObject *made;
 	int base, fd;
 
-	if (!PyArg_ParseTuple(args, "y*iIiI", &r.data, &r.type, &r.options.flags, &r.options.node, &r.options.importance))
+	if (!PyArg_ParseTuple(args, "y*iO&iO&", &r.data, &r.type, am_unsigned, &r.options.flags, &r.options.node,
+			      am_unsigned, &r.options.importance))
 		return NULL;
 	base = take(handle);
 	if (base < 0) {
@@ -241,10 +242,10 @@ static PyObject *handle_share(PyObject *self, PyObject *args)
 {
 	struct handle *handle = (struct handle *)self;
 	int fd, pidfd, result;
-	unsigned int flags;
+	uint32_t flags;
 	PyObject *said;
 
-	if (!PyArg_ParseTuple(args, "iI", &pidfd, &flags))
+	if (!PyArg_ParseTuple(args, "iO&", &pidfd, am_unsigned, &flags))
 		return NULL;
 	fd = take(handle);
 	if (fd < 0)
@@ -264,7 +265,8 @@ static PyObject *handle_mark(PyObject *self, PyObject *args)
 	PyObject *said;
 	int fd, result;
 
-	if (!PyArg_ParseTuple(args, "IIIi", &mark.valid, &mark.temperature, &mark.importance, &mark.node))
+	if (!PyArg_ParseTuple(args, "O&O&O&i", am_unsigned, &mark.valid, am_unsigned, &mark.temperature, am_unsigned,
+			      &mark.importance, &mark.node))
 		return NULL;
 	fd = take(handle);
 	if (fd < 0)
