@@ -11,6 +11,8 @@ import os
 import re
 import signal
 import subprocess
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,23 @@ def test_streams_that_are_closed_are_as_if_they_were_empty(shell: Shell, closed:
     assert shell.run("get", digest).stdout == content, "what it holds has not the place of a stream"
     done = subprocess.run(["sh", "-c", f"agentmem put - {closed}"], capture_output=True, env=shell.env)
     assert (done.returncode, done.stderr) == (1, b"error: -: is empty; an object has one byte or more\n")
+
+
+def test_a_thread_is_no_process(shell: Shell, fresh: Callable[[int], bytes]) -> None:
+    digest, ended = shell.put(fresh(1000)), threading.Event()
+    (thread := threading.Thread(target=ended.wait)).start()
+    try:
+        number = str(thread.native_id)
+        for words in (
+            ["stat", number],
+            ["mark", number],
+            ["share", digest, number],
+            ["put", f"--with={number}", __file__],
+        ):
+            assert f"{number}: there is no such process" in shell.fails(3, *words)
+        assert "no such process" in shell.fails(3, "stat", "9999999999")
+    finally:
+        ended.set()
 
 
 def test_errors_are_not_for_standard_output(shell: Shell) -> None:

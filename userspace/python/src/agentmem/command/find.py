@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import agentmem
-from agentmem.command import holdings
+from agentmem.command import holdings, process
 from agentmem.command.trouble import Exit, Trouble
 
 DIGEST = re.compile(r"[0-9a-f]{64}", re.I)
@@ -31,8 +31,7 @@ def smu(word: str) -> agentmem.Smu:
 def agent(word: str) -> int:
     """The process of an agent: its number, or the agent's name."""
     if PID.fullmatch(word):
-        if not Path("/proc", word).exists():
-            raise Trouble(f"{word}: there is no such process", "agentmem agents", Exit.NOT_FOUND)
+        os.close(process.opened(int(word), "agentmem agents"))
         return int(word)
     shown = os.fsencode(word).decode(errors="replace")
     named = [pid for pid in agentmem.agents() if name(pid) == shown]

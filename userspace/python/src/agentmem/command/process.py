@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -34,6 +35,18 @@ def run(arguments: Sequence[str]) -> NoReturn:
         next = "meson setup build/preload userspace/preload && sudo meson install -C build/preload && sudo ldconfig"
         raise Trouble("agentmem-run is not installed", next, Exit.NOT_HERE)
     become([found, *arguments])
+
+
+def opened(pid: int, next: str) -> int:
+    """A descriptor of a process. Trouble, with what to do next: there is none; a thread's number is no process's."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno not in (errno.ESRCH, errno.ENOENT, errno.EINVAL):  # of threads, the last on older kernels
+            raise
+    except OverflowError:
+        pass
+    raise Trouble(f"{pid}: there is no such process", next, Exit.NOT_FOUND)
 
 
 def standard_streams() -> None:
