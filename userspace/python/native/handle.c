@@ -367,14 +367,20 @@ static Py_hash_t handle_hash(PyObject *self)
 	return hash == -1 ? -2 : hash;
 }
 
-/* 1, 0, or -1 with an exception. */
+#define NOT_SEEN	2
+
+/* 1, 0, or -1 with an exception; NOT_SEEN: its bytes are not to be had in one piece, if at all, and it is asked itself. */
 static int holds(struct handle *handle, PyObject *bytes)
 {
 	Py_buffer other;
 	int same = 0;
 
-	if (PyObject_GetBuffer(bytes, &other, PyBUF_SIMPLE) < 0)
-		return -1;
+	if (PyObject_GetBuffer(bytes, &other, PyBUF_SIMPLE) < 0) {
+		if (!PyErr_ExceptionMatches(PyExc_BufferError) && !PyErr_ExceptionMatches(PyExc_ValueError))
+			return -1;
+		PyErr_Clear();
+		return NOT_SEEN;
+	}
 	if (other.len == handle->length) {
 		if (map(handle) < 0) {
 			same = -1;
@@ -392,7 +398,7 @@ static int holds(struct handle *handle, PyObject *bytes)
 static PyObject *handle_compare(PyObject *self, PyObject *other, int op)
 {
 	struct handle *handle = (struct handle *)self;
-	int same;
+	int same = NOT_SEEN;
 
 	if (op != Py_EQ && op != Py_NE)
 		Py_RETURN_NOTIMPLEMENTED;
@@ -400,7 +406,7 @@ static PyObject *handle_compare(PyObject *self, PyObject *other, int op)
 		same = !memcmp(handle->info.digest, ((struct handle *)other)->info.digest, AGENTMEM_DIGEST_SIZE);
 	else if (PyObject_CheckBuffer(other))
 		same = holds(handle, other);
-	else
+	if (same == NOT_SEEN)
 		Py_RETURN_NOTIMPLEMENTED;
 	return same < 0 ? NULL : PyBool_FromLong(same == (op == Py_EQ));
 }
