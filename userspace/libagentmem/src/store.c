@@ -142,9 +142,10 @@ int am_store_temporary(int dir, mode_t mode)
 	return fd < 0 ? am_store_full(dir) : fd;
 }
 
+/* Not of /proc/self: that is the first thread, which may have ended. */
 static void magic_link(char path[64], int fd)
 {
-	snprintf(path, 64, "/proc/self/fd/%d", fd);
+	snprintf(path, 64, "/proc/thread-self/fd/%d", fd);
 }
 
 int am_store_sealed(int fd)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -252,6 +253,30 @@ static void name_if_any(void *name)
 {
 	if (*(char *)name)
 		name_myself(name);
+}
+
+static void *last_thread(void *data)
+{
+	char *text = unique(SIZE), stat[64] = "";
+	FILE *file;
+
+	(void)data;
+	while (!strstr(stat, ") Z")) { /* the first one has ended */
+		CHECK((file = fopen("/proc/self/stat", "r")) && fgets(stat, sizeof(stat), file));
+		fclose(file);
+	}
+	CHECK(agentmem_agent("threads", 0, 0) == 0 && holds(put(text, SIZE), text, SIZE));
+	CHECK(!strcmp(stats_of(AGENTMEM_SELF).name, "threads") && agentmem_agents(NULL, 0) == 1);
+	exit(0);
+}
+
+/* Its state is a zombie's then. */
+FALLBACK_TEST(a_process_lives_without_its_first_thread)
+{
+	pthread_t thread;
+
+	CHECK(pthread_create(&thread, NULL, last_thread, NULL) == 0);
+	pthread_exit(NULL);
 }
 
 TEST(agents_are_listed)
