@@ -44,7 +44,7 @@ static bool place(int choice, uid_t uid, char path[PATH_MAX])
 	}
 }
 
-/* The directory if it is the user's own, closed to all others, and no link that somebody laid there. */
+/* The directory if it is the user's own, who can write there, closed to all others, and no link that somebody laid there. */
 static int open_place(const char *path, uid_t uid)
 {
 	int dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -54,7 +54,7 @@ static int open_place(const char *path, uid_t uid)
 		dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
 		return -1;
-	if (fstat(dir, &st) == 0 && st.st_uid == uid && !(st.st_mode & 077))
+	if (fstat(dir, &st) == 0 && st.st_uid == uid && !(st.st_mode & 077) && faccessat(dir, ".", W_OK, AT_EACCESS) == 0)
 		return dir;
 	close(dir);
 	errno = EACCES;

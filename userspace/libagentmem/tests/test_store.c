@@ -113,6 +113,22 @@ FALLBACK_TEST(another_users_directory_is_not_used)
 	untrusted("another user's");
 }
 
+static void small_store(const char *options)
+{
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("none", getenv("XDG_RUNTIME_DIR"), "tmpfs", 0, options) < 0)
+		suite_skip("only root mounts");
+}
+
+/* As a sandbox has it that lets its programs write to few places. */
+FALLBACK_TEST(a_directory_that_cannot_be_written_to_is_not_used)
+{
+	small_store("size=1m");
+	CHECK(mkdir(store(), 0700) == 0);
+	CHECK(mount("none", getenv("XDG_RUNTIME_DIR"), NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0);
+	untrusted("read only");
+}
+
 FALLBACK_TEST(the_store_may_be_removed_under_a_program)
 {
 	char *text = unique(SIZE);
@@ -248,13 +264,6 @@ FALLBACK_TEST(a_base_that_is_no_base_is_an_error)
 }
 
 /* -- room --------------------------------------------------------------------------------- */
-
-static void small_store(const char *options)
-{
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("none", getenv("XDG_RUNTIME_DIR"), "tmpfs", 0, options) < 0)
-		suite_skip("only root mounts");
-}
 
 FALLBACK_TEST(a_full_store_is_an_error_that_passes)
 {
