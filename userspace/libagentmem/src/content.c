@@ -29,8 +29,11 @@ int am_object_base(int dir, const struct object *object, struct object *base)
 	struct object found;
 	char name[NAME_SIZE];
 
-	if (object->depth && am_object_load(dir, am_object_name(name, 'b', object->digest), &found) == 0 &&
-	    !memcmp(found.digest, object->base, sizeof(found.digest)) && found.depth < object->depth &&
+	if (!object->depth)
+		return fail(EIO);
+	if (am_object_load(dir, am_object_name(name, 'b', object->digest), &found) < 0)
+		return errno == ENOENT || errno == ELOOP ? fail(EIO) : -1;
+	if (!memcmp(found.digest, object->base, sizeof(found.digest)) && found.depth < object->depth &&
 	    (!object->start || (found.length < object->length && found.length - object->start < page_size()))) {
 		*base = found;
 		return 0;
@@ -107,13 +110,18 @@ int am_object_unmap(const struct agentmem_view *view)
 
 /* -- compressed ------------------------------------------------------------ */
 
-/* Whether own pages are what the digest says; base: NULL if there is none. */
-static bool own_intact(const struct object *object, const struct object *base, const void *own)
+/* EIO: own pages are not what the digest says. base: of an object that has a start. */
+static int check_own(const struct object *object, const struct object *base, int plain)
 {
+	size_t size = object->length - object->start;
+	void *own = mmap(NULL, size, PROT_READ, MAP_SHARED, plain, 0);
 	struct object seen = *object;
 
+	if (own == MAP_FAILED)
+		return -1;
 	am_object_hash(&seen, object->start ? base : NULL, own);
-	return !memcmp(seen.digest, object->digest, sizeof(seen.digest));
+	munmap(own, size);
+	return memcmp(seen.digest, object->digest, sizeof(seen.digest)) ? fail(EIO) : 0;
 }
 
 static uint64_t nanoseconds(void)
@@ -136,18 +144,9 @@ static int unpack(int dir, const struct object *object, int packed)
 	if (object->depth && (am_object_base(dir, object, &base) < 0 || am_object_map(dir, &base, -1, false, &prefix) < 0))
 		return -1;
 	plain = am_unpack_file(dir, packed, object->length - object->start, &prefix);
-	if (plain >= 0) {
-		size_t size = object->length - object->start;
-		void *own = mmap(NULL, size, PROT_READ, MAP_SHARED, plain, 0);
-		bool good = own != MAP_FAILED && own_intact(object, &base, own);
-
-		if (own != MAP_FAILED)
-			munmap(own, size);
-		if (!good) {
-			close(plain);
-			plain = -1;
-			errno = EIO;
-		}
+	if (plain >= 0 && check_own(object, &base, plain) < 0) {
+		am_store_close(plain);
+		plain = -1;
 	}
 	if (prefix.data)
 		am_object_unmap(&prefix);

@@ -97,10 +97,10 @@ int am_keep_hold(int dir, const uint8_t *digest)
 		else
 			am_keep_release(dir, digest);
 	}
+	errno = ENOENT;
 	if (links(record) && flock(record, LOCK_SH) == 0)
 		return record;
-	close(record);
-	errno = ENOENT;
+	am_store_close(record);
 	return -1;
 }
 
@@ -195,8 +195,9 @@ static size_t living_agents(int dir, const struct names *names, ino_t *living)
 		struct stat st;
 		int pid;
 
-		if (sscanf(names->list[i], "a-%d-%" SCNu64, &pid, &start) == 2 && am_process_start(pid, &now) == 0 &&
-		    now == start && fstatat(dir, names->list[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
+		if (sscanf(names->list[i], "a-%d-%" SCNu64, &pid, &start) == 2 &&
+		    (am_process_start(pid, &now) == 0 ? now == start : errno != ESRCH) &&
+		    fstatat(dir, names->list[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
 			living[alive++] = st.st_ino;
 	}
 	return alive;

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #define WINDOW_MOST	28	/* log2 of how far back a frame may refer; of prefix and content together */
 
@@ -85,27 +86,30 @@ int am_pack_file(int dir, int plain, uint64_t size, const struct agentmem_view *
 	return fd;
 }
 
-static bool decompress(void *into, size_t size, const void *from, size_t from_size, const struct agentmem_view *prefix)
+static int decompress(void *into, size_t size, const void *from, size_t from_size, const struct agentmem_view *prefix)
 {
 	ZSTD_DCtx *context = ZSTD_createDCtx();
-	size_t made = 0;
+	size_t made;
 
+	errno = ENOMEM;
 	if (!context)
-		return false;
+		return -1;
 	ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, WINDOW_MOST);
 	if (uses(prefix, size))
 		ZSTD_DCtx_refPrefix(context, prefix->data, prefix->size);
 	made = ZSTD_decompressDCtx(context, into, size, from, from_size);
 	ZSTD_freeDCtx(context);
-	return made == size;
+	if (made == size)
+		return 0;
+	errno = ZSTD_getErrorCode(made) == ZSTD_error_memory_allocation ? ENOMEM : EIO;
+	return -1;
 }
 
 int am_unpack_file(int dir, int packed, uint64_t size, const struct agentmem_view *prefix)
 {
 	struct stat st;
 	void *from, *into;
-	bool good;
-	int fd;
+	int fd, result;
 
 	if (fstat(packed, &st) < 0)
 		return -1;
@@ -118,12 +122,11 @@ int am_unpack_file(int dir, int packed, uint64_t size, const struct agentmem_vie
 		return -1;
 	fd = new_mapped(dir, 0400, size, &into);
 	if (fd >= 0) {
-		good = decompress(into, size, from, (size_t)st.st_size, prefix);
+		result = decompress(into, size, from, (size_t)st.st_size, prefix);
 		munmap(into, size);
-		if (!good) {
-			close(fd);
+		if (result < 0) {
+			am_store_close(fd);
 			fd = -1;
-			errno = EIO;
 		}
 	}
 	munmap(from, (size_t)st.st_size); /* which leaves errno when it succeeds */

@@ -30,9 +30,16 @@ int am_process_start(pid_t pid, uint64_t *start)
 	const char *after;
 	int threads;
 
+	errno = ESRCH;
+	if (pid <= 0)
+		return -1;
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (slurp(path, text, sizeof(text)) < 0) {
+		errno = errno == ENOENT ? ESRCH : errno;
+		return -1;
+	}
 	/* comm is in brackets, and may contain any. The state is the first thread's: without it, others may go on. */
-	if (pid > 0 && slurp(path, text, sizeof(text)) > 0 && (after = strrchr(text, ')')) &&
+	if ((after = strrchr(text, ')')) &&
 	    sscanf(after, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d %*d %" SCNu64, &state,
 		   &threads, start) == 3 && ((state != 'Z' && state != 'X') || threads > 1))
 		return 0;
