@@ -75,6 +75,7 @@ void am_keep_release(int dir, const uint8_t *digest)
 		more = gone && am_object_read(record, &object) == 0 && object.depth;
 		if (gone)
 			am_keep_remove(dir, at);
+		flock(record, LOCK_UN); /* see am_store_unlock() */
 		close(record);
 		if (!more)
 			return;

@@ -126,8 +126,10 @@ int am_store_lock(int dir)
 
 void am_store_unlock(int lock)
 {
-	int state = cancelling;
+	int state = cancelling, before = errno;
 
+	flock(lock, LOCK_UN); /* posix_spawn() asks nobody: until it executes its program, that has the descriptor, too */
+	errno = before;
 	am_store_close(lock);
 	pthread_mutex_unlock(&forks);
 	pthread_setcancelstate(state, NULL);
