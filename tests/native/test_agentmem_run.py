@@ -355,6 +355,14 @@ def test_without_agents_the_command_runs_all_the_same(lab: Lab) -> None:
     assert "runs without libagentmem-preload.so" in done.stderr
 
 
+def test_a_shim_by_a_relative_path_is_there_for_all_that_is_started(lab: Lab) -> None:
+    named = os.path.relpath(lab.shim)
+    done = lab.run(
+        "a", "--", "sh", "-c", "cd / && grep -c libagentmem-preload.so /proc/self/maps", AGENTMEM_PRELOAD=named
+    )
+    assert done.returncode == 0 and int(done.stdout) > 0 and done.stderr == "", done
+
+
 def test_help_and_version(lab: Lab) -> None:
     assert "agentmem-run [OPTION]... NAME [--] COMMAND" in lab.run("--help").stdout
     assert lab.run("--version").stdout.startswith("agentmem-run ")

@@ -70,6 +70,8 @@ def test_malloc_and_mmap_do_what_they_do_without_it(built: Path, allocator: str)
     assert len(with_it) >= 14
     if allocator == "glibc":  # the others have less to offer in a limited address space
         assert set(with_it.values()) == {Status.PASSED}
+    none_large = outcomes(run(program, **shim(built, ALLOCATORS[allocator]), AGENTMEM_THRESHOLD="0"))
+    assert none_large == without
 
 
 @pytest.mark.parametrize("allocator", allocators.OTHERS)

@@ -130,12 +130,18 @@ def test_the_source_distribution_is_whole(wheel: Path) -> None:
     (sdist,) = wheel.parent.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         files = {name.partition("/")[2]: name for name in archive.getnames()}
-        for needed in ("libagentmem/src/agentmem.c", "libagentmem/include/agentmem.h", "conftest.py"):
+        for needed in ("libagentmem/src/agentmem.c", "libagentmem/include/agentmem.h", "conftest.py", "LICENSE"):
             assert needed in files
         for short, name in files.items():
             if short.endswith((".c", ".h", ".py", ".pyi")):
                 stream = archive.extractfile(name)
                 assert stream and (b"SPDX-License-Identifier: MIT" in stream.read(200)), short
+
+
+def test_the_licence_goes_with_every_copy(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/licenses/LICENSE"))
+        assert archive.read(name) == (binding.PROJECT.parent / "node" / "LICENSE").read_bytes()
 
 
 def test_build_errors_are_told(tmp_path: Path) -> None:

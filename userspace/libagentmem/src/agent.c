@@ -80,11 +80,9 @@ static int make_agent(int dir, pid_t pid, const char *name, const struct agent *
 	fd = am_store_temporary(dir, 0600);
 	if (fd < 0)
 		return -1;
-	if (write(fd, &made, sizeof(made)) == (ssize_t)sizeof(made)) {
+	if (am_store_write(dir, fd, &made, sizeof(made)) == 0) {
 		unlinkat(dir, name, 0); /* a damaged one */
 		result = am_store_link(dir, fd, name);
-	} else {
-		am_store_full(dir);
 	}
 	close(fd);
 	return result;
@@ -138,7 +136,7 @@ static struct totals *map_totals(int dir)
 
 	if (fd < 0)
 		return NULL;
-	if (posix_fallocate(fd, 0, sizeof(*mapped)) == 0) /* grows it, and keeps what is there */
+	if (am_store_reserve(dir, fd, sizeof(*mapped)) == 0)
 		mapped = map_file(fd, sizeof(*mapped), NULL);
 	close(fd);
 	return mapped;
@@ -147,12 +145,15 @@ static struct totals *map_totals(int dir)
 int am_agent_self(int dir, ino_t *number)
 {
 	pid_t pid = getpid();
-	struct stat st;
+	struct stat st, record;
 
 	if (fstat(dir, &st) < 0)
 		return -1;
 	bool same_store = self.store == st.st_ino && self.device == st.st_dev;
-	if (self.pid != pid || !same_store) {
+	/* Somebody else may have given it a name, and so an agent of its own; or removed what cannot be seen to live. */
+	bool current = same_store && self.pid == pid && fstatat(dir, self.name, &record, AT_SYMLINK_NOFOLLOW) == 0 &&
+		       record.st_ino == self.number;
+	if (!current) {
 		struct agent *agent;
 		char name[NAME_SIZE];
 
@@ -205,8 +206,6 @@ static bool is_guest(int dir, pid_t pid, const char *name, const struct agent *a
 static struct agent *leave(int dir, pid_t pid, const char *name, struct agent *agent)
 {
 	am_agent_release(agent);
-	if (pid == self.pid)
-		self.pid = 0; /* to be found anew */
 	return make_agent(dir, pid, name, NULL) < 0 ? NULL : map_agent(dir, name, NULL);
 }
 

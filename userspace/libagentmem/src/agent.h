@@ -35,7 +35,7 @@ struct totals {
 	_Atomic uint64_t objects;	/* that there were then */
 };
 
-/* When the process started, in clock ticks after the boot. ESRCH: it has ended, or never was. */
+/* When the process started, in clock ticks after the boot. ESRCH: it has ended, or never was. Others say nothing about it. */
 int am_process_start(pid_t pid, uint64_t *start);
 /* The process behind a pidfd. EBADF; EBADFD: it is none; ESRCH: it has ended. */
 int am_process_of(int pidfd, pid_t *pid);

@@ -161,6 +161,8 @@ int agentmem_smu_stats(int fd, struct agentmem_smu_stats *stats)
 {
 	const struct backend *b = backend();
 
+	if (!stats)
+		return fail(EFAULT);
 	return b ? b->smu_stats(fd, stats) : -1;
 }
 
@@ -168,6 +170,8 @@ int agentmem_stats(enum agentmem_scope scope, int pidfd, struct agentmem_stats *
 {
 	const struct backend *b = backend();
 
+	if (!stats)
+		return fail(EFAULT);
 	if (scope < AGENTMEM_SCOPE_AGENT || scope > AGENTMEM_SCOPE_SYSTEM)
 		return fail(EINVAL);
 	return b ? b->stats(scope, pidfd, stats) : -1;

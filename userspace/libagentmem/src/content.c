@@ -23,17 +23,22 @@ static size_t whole_pages(size_t size)
 	return (size + page_size() - 1) & ~(page_size() - 1);
 }
 
-/* The base that a record names. EIO: there is no such one. Of one that was appended to, start is in the last page. */
-static int load_base(int dir, const struct object *object, struct object *base)
+/* Of a base that was appended to, start is in the last page. */
+int am_object_base(int dir, const struct object *object, struct object *base)
 {
+	struct object found;
 	char name[NAME_SIZE];
 
-	if (am_object_load(dir, am_object_name(name, 'b', object->digest), base) == 0 &&
-	    !memcmp(base->digest, object->base, sizeof(base->digest)) && base->depth < object->depth &&
-	    (!object->start || (base->length < object->length && base->length - object->start < page_size())))
+	if (!object->depth)
+		return fail(EIO);
+	if (am_object_load(dir, am_object_name(name, 'b', object->digest), &found) < 0)
+		return errno == ENOENT || errno == ELOOP ? fail(EIO) : -1;
+	if (!memcmp(found.digest, object->base, sizeof(found.digest)) && found.depth < object->depth &&
+	    (!object->start || (found.length < object->length && found.length - object->start < page_size()))) {
+		*base = found;
 		return 0;
-	errno = EIO;
-	return -1;
+	}
+	return fail(EIO);
 }
 
 /* Puts an object's own pages up to `end` where its content is to be. */
@@ -52,7 +57,7 @@ static int map_own(int dir, const struct object *object, uint64_t end, bool writ
 
 static int map_chain(int dir, const struct object *object, bool writable, char *content)
 {
-	struct object at = *object, base;
+	struct object at = *object;
 	uint64_t end = at.length;
 
 	for (;;) {
@@ -63,9 +68,8 @@ static int map_chain(int dir, const struct object *object, bool writable, char *
 		}
 		if (!end)
 			return 0;
-		if (load_base(dir, &at, &base) < 0)
+		if (am_object_base(dir, &at, &at) < 0)
 			return -1;
-		at = base;
 	}
 }
 
@@ -106,13 +110,18 @@ int am_object_unmap(const struct agentmem_view *view)
 
 /* -- compressed ------------------------------------------------------------ */
 
-/* Whether own pages are what the digest says; base: NULL if there is none. */
-static bool own_intact(const struct object *object, const struct object *base, const void *own)
+/* EIO: own pages are not what the digest says. base: of an object that has a start. */
+static int check_own(const struct object *object, const struct object *base, int plain)
 {
+	size_t size = object->length - object->start;
+	void *own = mmap(NULL, size, PROT_READ, MAP_SHARED, plain, 0);
 	struct object seen = *object;
 
+	if (own == MAP_FAILED)
+		return -1;
 	am_object_hash(&seen, object->start ? base : NULL, own);
-	return !memcmp(seen.digest, object->digest, sizeof(seen.digest));
+	munmap(own, size);
+	return memcmp(seen.digest, object->digest, sizeof(seen.digest)) ? fail(EIO) : 0;
 }
 
 static uint64_t nanoseconds(void)
@@ -132,21 +141,12 @@ static int unpack(int dir, const struct object *object, int packed)
 	char name[NAME_SIZE];
 	int plain, lock;
 
-	if (object->depth && (load_base(dir, object, &base) < 0 || am_object_map(dir, &base, -1, false, &prefix) < 0))
+	if (object->depth && (am_object_base(dir, object, &base) < 0 || am_object_map(dir, &base, -1, false, &prefix) < 0))
 		return -1;
 	plain = am_unpack_file(dir, packed, object->length - object->start, &prefix);
-	if (plain >= 0) {
-		size_t size = object->length - object->start;
-		void *own = mmap(NULL, size, PROT_READ, MAP_SHARED, plain, 0);
-		bool good = own != MAP_FAILED && own_intact(object, &base, own);
-
-		if (own != MAP_FAILED)
-			munmap(own, size);
-		if (!good) {
-			close(plain);
-			plain = -1;
-			errno = EIO;
-		}
+	if (plain >= 0 && check_own(object, &base, plain) < 0) {
+		am_store_close(plain);
+		plain = -1;
 	}
 	if (prefix.data)
 		am_object_unmap(&prefix);
@@ -173,8 +173,9 @@ int am_object_pages(int dir, const struct object *object, bool *packed)
 	/* Who looked for one while it became the other looks again. */
 	for (int tries = 0; fd < 0 && tries < 1000; tries++) {
 		*packed = tries % 2;
-		fd = openat(dir, am_object_name(name, *packed ? 'z' : 'r', object->digest), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-		if (fd < 0 && errno != ENOENT)
+		am_object_name(name, *packed ? 'z' : 'r', object->digest);
+		fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC); /* a FIFO would be waited for */
+		if (fd < 0 && errno != ENOENT && errno != ELOOP)
 			return -1;
 	}
 	if (fd < 0)

@@ -17,13 +17,16 @@
 static int verify(int dir, int fd, const uint8_t *digest)
 {
 	struct agentmem_view view;
+	struct packed before;
 	struct object object;
 	bool good = false;
 
 	if (am_object_read(fd, &object) == 0 && !memcmp(object.digest, digest, sizeof(object.digest))) {
+		before = am_fallback_packed(dir, &object);
 		if (am_object_map(dir, &object, -1, false, &view) == 0) {
 			good = am_object_intact(&object, &view);
 			am_object_unmap(&view);
+			am_fallback_settle(dir, &object, &before);
 		} else if (errno != EIO) {
 			return -1;
 		}

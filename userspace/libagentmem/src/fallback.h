@@ -3,6 +3,8 @@
 #ifndef FALLBACK_H
 #define FALLBACK_H
 
+#include "object.h"
+
 #include <agentmem.h>
 #include <stdbool.h>
 
@@ -14,6 +16,13 @@ bool am_fallback_node(int node);
 
 /* mark.c */
 int am_fallback_mark(int fd, const struct agentmem_mark *mark);
+/* Which of an object and the bases below it are compressed alone. */
+struct packed {
+	bool is[OBJECT_DEPTH + 1];
+};
+struct packed am_fallback_packed(int dir, const struct object *object);
+/* Makes them so again, after reading has brought plain pages back that nobody asked for. errno stays as it is. */
+void am_fallback_settle(int dir, const struct object *object, const struct packed *packed);
 
 /* figures.c */
 int am_fallback_smu_stats(int fd, struct agentmem_smu_stats *stats);

@@ -13,11 +13,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* What has the name of a record and is no file (ELOOP: a symbolic link) is damage like any other: nobody gets it. */
 static int open_record(int dir, const uint8_t *digest)
 {
 	char name[NAME_SIZE];
+	int record = openat(dir, am_object_name(name, 'o', digest), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
 
-	return openat(dir, am_object_name(name, 'o', digest), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (record >= 0 && fstat(record, &st) == 0 && S_ISREG(st.st_mode))
+		return record;
+	if (record >= 0 || errno == ELOOP) {
+		unlinkat(dir, name, 0);
+		errno = ENOENT;
+	}
+	if (record >= 0)
+		am_store_close(record);
+	return -1;
 }
 
 /* Whether no open descriptor or mapping holds the record. Leaves the lock on it. */
@@ -64,6 +75,7 @@ void am_keep_release(int dir, const uint8_t *digest)
 		more = gone && am_object_read(record, &object) == 0 && object.depth;
 		if (gone)
 			am_keep_remove(dir, at);
+		flock(record, LOCK_UN); /* see am_store_unlock() */
 		close(record);
 		if (!more)
 			return;
@@ -86,10 +98,10 @@ int am_keep_hold(int dir, const uint8_t *digest)
 		else
 			am_keep_release(dir, digest);
 	}
+	errno = ENOENT;
 	if (links(record) && flock(record, LOCK_SH) == 0)
 		return record;
-	close(record);
-	errno = ENOENT;
+	am_store_close(record);
 	return -1;
 }
 
@@ -184,8 +196,9 @@ static size_t living_agents(int dir, const struct names *names, ino_t *living)
 		struct stat st;
 		int pid;
 
-		if (sscanf(names->list[i], "a-%d-%" SCNu64, &pid, &start) == 2 && am_process_start(pid, &now) == 0 &&
-		    now == start && fstatat(dir, names->list[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
+		if (sscanf(names->list[i], "a-%d-%" SCNu64, &pid, &start) == 2 &&
+		    (am_process_start(pid, &now) == 0 ? now == start : errno != ESRCH) &&
+		    fstatat(dir, names->list[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
 			living[alive++] = st.st_ino;
 	}
 	return alive;
@@ -202,7 +215,7 @@ static void sweep_agent(int dir, const char *name, const ino_t *living, size_t a
 	unlinkat(dir, name, 0);
 }
 
-/* Without a record it is what a crash left, or what went with the record a moment ago. */
+/* Without a record it is what a crash left: of a base also a link, that would keep it. */
 static void sweep_part(int dir, const char *name)
 {
 	char record[NAME_SIZE];
@@ -223,15 +236,15 @@ static void sweep_all(int dir, const struct names *names, const ino_t *living, s
 	for (size_t i = 0; i < names->count; i++)
 		if (strchr("ag", names->list[i][0]))
 			sweep_agent(dir, names->list[i], living, alive);
+	for (size_t i = 0; i < names->count; i++)
+		if (strchr("rzb", names->list[i][0]))
+			sweep_part(dir, names->list[i]);
 	for (size_t i = 0; i < names->count; i++) {
 		if (names->list[i][0] == 'o' && agentmem_unhex(names->list[i] + 2, digest) == 0) {
 			am_keep_release(dir, digest);
 			objects++;
 		}
 	}
-	for (size_t i = 0; i < names->count; i++)
-		if (strchr("rzb", names->list[i][0]))
-			sweep_part(dir, names->list[i]);
 	if (totals) {
 		totals->since_sweep = 0;
 		totals->objects = objects;

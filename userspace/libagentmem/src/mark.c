@@ -43,19 +43,31 @@ static int check(struct agentmem_mark *mark, const struct agentmem_mark *given)
 static int pack(int dir, const struct object *object, int level)
 {
 	struct agentmem_view prefix = {0};
+	struct packed before;
 	struct object base;
-	char name[NAME_SIZE];
 	int plain = am_object_plain(dir, object), packed = -1;
 
 	if (plain < 0)
 		return -1;
-	if (!object->depth || (am_object_load(dir, am_object_name(name, 'b', object->digest), &base) == 0 &&
-			       am_object_map(dir, &base, -1, false, &prefix) == 0))
+	if (object->depth && am_object_base(dir, object, &base) == 0) {
+		before = am_fallback_packed(dir, &base);
+		am_object_map(dir, &base, -1, false, &prefix);
+	}
+	if (!object->depth || prefix.data)
 		packed = am_pack_file(dir, plain, object->length - object->start, &prefix, level);
 	am_store_close(plain);
-	if (prefix.data)
+	if (prefix.data) {
 		am_object_unmap(&prefix);
+		am_fallback_settle(dir, &base, &before);
+	}
 	return packed;
+}
+
+static bool has(int dir, char kind, const struct object *object)
+{
+	char name[NAME_SIZE];
+
+	return faccessat(dir, am_object_name(name, kind, object->digest), F_OK, 0) == 0;
 }
 
 /* In the lock. Whether it is there still, and not anew with another layout. */
@@ -80,11 +92,9 @@ static bool drop_plain(int dir, const struct object *object, int packed)
 
 	if (!is_there(dir, object))
 		return false;
-	am_object_name(name, 'z', object->digest);
-	if (packed < 0)
-		there = faccessat(dir, name, F_OK, 0) == 0;
-	else
-		there = am_store_link(dir, packed, name) == 0 || errno == EEXIST;
+	there = has(dir, 'z', object);
+	if (!there && packed >= 0)
+		there = am_store_link(dir, packed, am_object_name(name, 'z', object->digest)) == 0;
 	if (there)
 		am_count(EVICT_MARK, unlinkat(dir, am_object_name(name, 'r', object->digest), 0) == 0);
 	return there;
@@ -98,6 +108,31 @@ static bool locked_drop(int dir, const struct object *object, int packed)
 	if (lock >= 0)
 		am_store_unlock(lock);
 	return dropped;
+}
+
+struct packed am_fallback_packed(int dir, const struct object *object)
+{
+	struct packed packed = {0};
+	struct object at = *object;
+	size_t i = 0;
+
+	do
+		packed.is[i++] = !has(dir, 'r', &at) && has(dir, 'z', &at);
+	while (am_object_base(dir, &at, &at) == 0);
+	return packed;
+}
+
+void am_fallback_settle(int dir, const struct object *object, const struct packed *packed)
+{
+	struct object at = *object;
+	int before = errno;
+	size_t i = 0;
+
+	do
+		if (packed->is[i++])
+			locked_drop(dir, &at, -1);
+	while (am_object_base(dir, &at, &at) == 0);
+	errno = before;
 }
 
 /* Of what takes no less compressed, only the mark is kept. */
@@ -122,7 +157,7 @@ static bool drop_packed(int dir, const struct object *object)
 {
 	char name[NAME_SIZE];
 
-	if (faccessat(dir, am_object_name(name, 'r', object->digest), F_OK, 0) < 0)
+	if (!has(dir, 'r', object))
 		return false;
 	unlinkat(dir, am_object_name(name, 'z', object->digest), 0);
 	return true;
@@ -152,15 +187,14 @@ static int heat_own(int dir, const struct object *object)
 static int heat(int dir, const struct object *object)
 {
 	struct object at = *object;
-	char name[NAME_SIZE];
 
 	for (;;) {
 		if (heat_own(dir, &at) < 0)
 			return -1;
 		if (!at.start)
 			return 0;
-		if (am_object_load(dir, am_object_name(name, 'b', at.digest), &at) < 0)
-			return fail(EIO);
+		if (am_object_base(dir, &at, &at) < 0)
+			return -1;
 	}
 }
 
@@ -196,13 +230,13 @@ static int mark_object(int dir, const uint8_t *digest, const struct agentmem_mar
 
 /* -- agents ----------------------------------------------------------------------- */
 
-/* Objects that go meanwhile need no mark. */
+/* Objects that go meanwhile need no mark. The latest come first: to compress them, their bases have to be plain. */
 static int mark_held(int dir, ino_t agent, const struct census *census, uint32_t temperature)
 {
 	struct agentmem_mark mark = {.valid = AGENTMEM_MARK_TEMPERATURE, .temperature = temperature};
 	int result = 0;
 
-	for (size_t i = 0; i < census->nr_holds && result == 0; i++) {
+	for (size_t i = census->nr_holds; i-- && result == 0;) {
 		if (census->holds[i].agent == agent)
 			result = mark_object(dir, census->objects[census->holds[i].object].digest, &mark);
 		if (result < 0 && errno == ENOENT)

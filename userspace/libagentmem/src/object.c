@@ -95,7 +95,7 @@ int am_object_given(int dir, int fd, struct object *object)
 
 int am_object_load(int dir, const char *name, struct object *object)
 {
-	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), result;
+	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), result;
 
 	if (fd < 0)
 		return -1;
@@ -109,9 +109,11 @@ int am_object_load(int dir, const char *name, struct object *object)
 static int write_part(int dir, const struct object *object, size_t from, size_t end)
 {
 	char name[NAME_SIZE];
-	int fd = openat(dir, am_object_name(name, 'o', object->digest), O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = -1;
 	ssize_t written;
 
+	if (am_store_allows(end))
+		fd = openat(dir, am_object_name(name, 'o', object->digest), O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
 	written = pwrite(fd, (const char *)object + from, end - from, (off_t)from);

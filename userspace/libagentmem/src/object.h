@@ -54,6 +54,11 @@ int am_object_given(int dir, int fd, struct object *object);
 int am_object_load(int dir, const char *name, struct object *object);
 /* Writes what a mark may change; in the store's lock, like the reading before it. */
 int am_object_update(int dir, const struct object *object);
+/*
+ * The record of an object's base. EIO: it has none, or not one that can be its base; so a chain of them has an end. Here and
+ * below: other errors say that something was short, and nothing of the object.
+ */
+int am_object_base(int dir, const struct object *object, struct object *base);
 /* Says that it is being accessed. */
 void am_object_touch(int dir, const struct object *object);
 

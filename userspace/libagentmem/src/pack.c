@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #define WINDOW_MOST	28	/* log2 of how far back a frame may refer; of prefix and content together */
 
@@ -28,18 +29,14 @@ static bool uses(const struct agentmem_view *prefix, uint64_t size)
 	return prefix && prefix->data && window_log(prefix->size + size);
 }
 
-/* A new file with room for `size` bytes, mapped for writing. Room is taken first: a mapping that finds none is a signal. */
+/* A new file with room for `size` bytes, mapped for writing. */
 static int new_mapped(int dir, mode_t mode, size_t size, void **mapped)
 {
-	int fd = am_store_temporary(dir, mode), failed;
+	int fd = am_store_temporary(dir, mode);
 
 	if (fd < 0)
 		return -1;
-	failed = posix_fallocate(fd, 0, (off_t)size);
-	if (failed) {
-		errno = failed;
-		am_store_full(dir);
-	} else {
+	if (am_store_reserve(dir, fd, size) == 0) {
 		*mapped = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		if (*mapped != MAP_FAILED)
 			return fd;
@@ -89,27 +86,30 @@ int am_pack_file(int dir, int plain, uint64_t size, const struct agentmem_view *
 	return fd;
 }
 
-static bool decompress(void *into, size_t size, const void *from, size_t from_size, const struct agentmem_view *prefix)
+static int decompress(void *into, size_t size, const void *from, size_t from_size, const struct agentmem_view *prefix)
 {
 	ZSTD_DCtx *context = ZSTD_createDCtx();
-	size_t made = 0;
+	size_t made;
 
+	errno = ENOMEM;
 	if (!context)
-		return false;
+		return -1;
 	ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, WINDOW_MOST);
 	if (uses(prefix, size))
 		ZSTD_DCtx_refPrefix(context, prefix->data, prefix->size);
 	made = ZSTD_decompressDCtx(context, into, size, from, from_size);
 	ZSTD_freeDCtx(context);
-	return made == size;
+	if (made == size)
+		return 0;
+	errno = ZSTD_getErrorCode(made) == ZSTD_error_memory_allocation ? ENOMEM : EIO;
+	return -1;
 }
 
 int am_unpack_file(int dir, int packed, uint64_t size, const struct agentmem_view *prefix)
 {
 	struct stat st;
 	void *from, *into;
-	bool good;
-	int fd;
+	int fd, result;
 
 	if (fstat(packed, &st) < 0)
 		return -1;
@@ -122,12 +122,11 @@ int am_unpack_file(int dir, int packed, uint64_t size, const struct agentmem_vie
 		return -1;
 	fd = new_mapped(dir, 0400, size, &into);
 	if (fd >= 0) {
-		good = decompress(into, size, from, (size_t)st.st_size, prefix);
+		result = decompress(into, size, from, (size_t)st.st_size, prefix);
 		munmap(into, size);
-		if (!good) {
-			close(fd);
+		if (result < 0) {
+			am_store_close(fd);
 			fd = -1;
-			errno = EIO;
 		}
 	}
 	munmap(from, (size_t)st.st_size); /* which leaves errno when it succeeds */

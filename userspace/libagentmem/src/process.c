@@ -28,12 +28,20 @@ int am_process_start(pid_t pid, uint64_t *start)
 {
 	char path[64], text[1024], state;
 	const char *after;
+	int threads;
 
+	errno = ESRCH;
+	if (pid <= 0)
+		return -1;
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	/* comm is in brackets, and may contain any. */
-	if (pid > 0 && slurp(path, text, sizeof(text)) > 0 && (after = strrchr(text, ')')) &&
-	    sscanf(after, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64, &state,
-		   start) == 2 && state != 'Z' && state != 'X')
+	if (slurp(path, text, sizeof(text)) < 0) {
+		errno = errno == ENOENT ? ESRCH : errno;
+		return -1;
+	}
+	/* comm is in brackets, and may contain any. The state is the first thread's: without it, others may go on. */
+	if ((after = strrchr(text, ')')) &&
+	    sscanf(after, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d %*d %" SCNu64, &state,
+		   &threads, start) == 3 && ((state != 'Z' && state != 'X') || threads > 1))
 		return 0;
 	errno = ESRCH;
 	return -1;
@@ -47,7 +55,7 @@ int am_process_of(int pidfd, pid_t *pid)
 
 	if (fcntl(pidfd, F_GETFD) < 0)
 		return -1;
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	snprintf(path, sizeof(path), "/proc/thread-self/fdinfo/%d", pidfd);
 	if (slurp(path, text, sizeof(text)) < 0 || !(line = strstr(text, "\nPid:\t"))) {
 		errno = EBADFD;
 		return -1;

@@ -55,6 +55,8 @@ static int write_base(int dir, int fd, const struct object *base, uint64_t start
 	if (plain < 0)
 		return -1;
 	off_t at = (off_t)(start - base->start), end = (off_t)(base->length - base->start);
+	if (!am_store_allows((uint64_t)(end - at)))
+		result = -1;
 	while (at < end && result == 0) {
 		ssize_t sent = sendfile(fd, plain, &at, (size_t)(end - at));
 
@@ -93,38 +95,47 @@ static int fill(int dir, struct object *object, const struct object *base, bool 
 
 /* -- publishing it ----------------------------------------------------------- */
 
-/* Whether the plain pages of an object that was found are what they have to be; those that are compressed have a check. */
-static bool same_content(int dir, const struct object *object, int own)
+/* EIO: two files of a size have not the same content. */
+static int compare(int one, int other, size_t size)
+{
+	void *a = mmap(NULL, size, PROT_READ, MAP_SHARED, one, 0), *b = MAP_FAILED;
+	int result = -1;
+
+	if (a != MAP_FAILED)
+		b = mmap(NULL, size, PROT_READ, MAP_SHARED, other, 0);
+	if (b != MAP_FAILED) {
+		result = memcmp(a, b, size) ? fail(EIO) : 0;
+		munmap(b, size);
+	}
+	if (a != MAP_FAILED)
+		munmap(a, size);
+	return result;
+}
+
+/* EIO: the plain pages of an object that was found are not what they have to be; those that are compressed have a check. */
+static int check_content(int dir, const struct object *object, int own)
 {
 	size_t size = object->length - object->start;
 	struct stat st;
-	bool same, packed;
-	int fd = am_object_pages(dir, object, &packed);
+	bool packed;
+	int fd = am_object_pages(dir, object, &packed), result = 0;
 
 	if (fd < 0)
-		return false;
-	same = packed;
-	if (!packed && fstat(fd, &st) == 0 && (size_t)st.st_size == size) {
-		void *there = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
-		void *here = mmap(NULL, size, PROT_READ, MAP_SHARED, own, 0);
-
-		same = there != MAP_FAILED && here != MAP_FAILED && !memcmp(there, here, size);
-		if (there != MAP_FAILED)
-			munmap(there, size);
-		if (here != MAP_FAILED)
-			munmap(here, size);
-	}
-	close(fd);
-	return same;
+		return -1;
+	if (!packed)
+		result = fstat(fd, &st) == 0 && (size_t)st.st_size == size ? compare(fd, own, size) : fail(EIO);
+	am_store_close(fd);
+	return result;
 }
 
-/* Whether the object that was found is whole. */
-static bool is_whole(int dir, int fd, const struct object *wanted, int own)
+/* EIO: the object that was found is damaged. Other errors say nothing about it. */
+static int check_whole(int dir, int fd, const struct object *wanted, int own)
 {
 	struct object there;
 
-	return am_object_read(fd, &there) == 0 && !memcmp(there.digest, wanted->digest, sizeof(there.digest)) &&
-	       (there.start != wanted->start || same_content(dir, &there, own));
+	if (am_object_read(fd, &there) < 0 || memcmp(there.digest, wanted->digest, sizeof(there.digest)))
+		return fail(EIO);
+	return there.start == wanted->start ? check_content(dir, &there, own) : 0;
 }
 
 /* A link of what a crash or a removal left is in nobody's way. */
@@ -246,14 +257,14 @@ static int put(int dir, struct object *object, const struct object *base, bool a
 		return -1;
 	fd = locked_enter(dir, object, own, -1, info);
 	if (fd >= 0 && info->result & AGENTMEM_R_DEDUP) {
-		if (is_whole(dir, fd, object, own)) {
+		int found = fd;
+
+		if (check_whole(dir, found, object, own) == 0) {
 			am_count(DEDUP_HITS, 1);
 			am_count(DEDUP_BYTES, object->length);
 		} else {
-			int damaged = fd;
-
-			fd = locked_enter(dir, object, own, damaged, info);
-			am_store_close(damaged);
+			fd = errno == EIO ? locked_enter(dir, object, own, found, info) : -1;
+			am_store_close(found);
 		}
 	}
 	am_store_close(own);

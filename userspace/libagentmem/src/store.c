@@ -8,9 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+
+#define RESERVED	((uint64_t)1 << 20)	/* bytes at a time */
 
 void am_store_close(int fd)
 {
@@ -41,7 +44,7 @@ static bool place(int choice, uid_t uid, char path[PATH_MAX])
 	}
 }
 
-/* The directory if it is the user's own, closed to all others, and no link that somebody laid there. */
+/* The directory if it is the user's own, who can write there, closed to all others, and no link that somebody laid there. */
 static int open_place(const char *path, uid_t uid)
 {
 	int dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -51,7 +54,7 @@ static int open_place(const char *path, uid_t uid)
 		dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
 		return -1;
-	if (fstat(dir, &st) == 0 && st.st_uid == uid && !(st.st_mode & 077))
+	if (fstat(dir, &st) == 0 && st.st_uid == uid && !(st.st_mode & 077) && faccessat(dir, ".", W_OK, AT_EACCESS) == 0)
 		return dir;
 	close(dir);
 	errno = EACCES;
@@ -123,8 +126,10 @@ int am_store_lock(int dir)
 
 void am_store_unlock(int lock)
 {
-	int state = cancelling;
+	int state = cancelling, before = errno;
 
+	flock(lock, LOCK_UN); /* posix_spawn() asks nobody: until it executes its program, that has the descriptor, too */
+	errno = before;
 	am_store_close(lock);
 	pthread_mutex_unlock(&forks);
 	pthread_setcancelstate(state, NULL);
@@ -139,9 +144,10 @@ int am_store_temporary(int dir, mode_t mode)
 	return fd < 0 ? am_store_full(dir) : fd;
 }
 
+/* Not of /proc/self: that is the first thread, which may have ended. */
 static void magic_link(char path[64], int fd)
 {
-	snprintf(path, 64, "/proc/self/fd/%d", fd);
+	snprintf(path, 64, "/proc/thread-self/fd/%d", fd);
 }
 
 int am_store_sealed(int fd)
@@ -163,8 +169,41 @@ int am_store_link(int dir, int fd, const char *name)
 	return linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW) < 0 ? am_store_full(dir) : 0;
 }
 
+bool am_store_allows(uint64_t end)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY || end <= limit.rlim_cur)
+		return true;
+	errno = ENOMEM;
+	return false;
+}
+
+/* By parts: before Linux 6.18 any signal ended it, and what it had taken was given back. */
+int am_store_reserve(int dir, int fd, uint64_t size)
+{
+	if (!am_store_allows(size))
+		return -1;
+	for (uint64_t done = 0, part; done < size;) {
+		int failed;
+
+		part = size - done < RESERVED ? size - done : RESERVED;
+		failed = posix_fallocate(fd, (off_t)done, (off_t)part);
+		if (failed && failed != EINTR) {
+			errno = failed;
+			return am_store_full(dir);
+		}
+		done += failed ? 0 : part;
+	}
+	return 0;
+}
+
 int am_store_write(int dir, int fd, const void *data, size_t size)
 {
+	off_t at = lseek(fd, 0, SEEK_CUR);
+
+	if (at < 0 || !am_store_allows((uint64_t)at + size))
+		return -1;
 	for (size_t done = 0; done < size;) {
 		ssize_t written = write(fd, (const char *)data + done, size - done);
 

@@ -19,6 +19,7 @@
 #define STORE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define NAME_SIZE	128	/* of a file's name in the store */
@@ -42,6 +43,12 @@ int am_store_temporary(int dir, mode_t mode);
 int am_store_sealed(int fd);
 /* Gives it one. EEXIST stays an error. */
 int am_store_link(int dir, int fd, const char *name);
+
+/* Whether the process may write a file up to there; else ENOMEM. Beyond its limit (RLIMIT_FSIZE) there would be a signal. */
+bool am_store_allows(uint64_t end);
+
+/* Takes room for a file of `size` bytes, and keeps what is there: a mapping that finds none is a signal. */
+int am_store_reserve(int dir, int fd, uint64_t size);
 
 /* write(2) of all of it: a bad pointer is EFAULT, and a full store an error. */
 int am_store_write(int dir, int fd, const void *data, size_t size);

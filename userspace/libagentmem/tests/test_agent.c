@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -26,6 +27,7 @@ static struct agentmem_stats stats_of(int pidfd)
 struct claim {
 	uint8_t digest[AGENTMEM_DIGEST_SIZE];
 	int go; /* a byte from here says that it may be claimed */
+	int ready;
 	const char *text;
 };
 
@@ -75,6 +77,45 @@ TEST(a_granted_object_waits_for_its_agent)
 }
 
 /* With one more descriptor each time, so that it fails wherever it needs one. */
+static void wait_and_claim(void *data)
+{
+	struct claim *c = data;
+	char byte;
+
+	stats_of(AGENTMEM_SELF); /* it is of its parent's agent */
+	CHECK(write(c->ready, "", 1) == 1 && read(c->go, &byte, 1) == 1);
+	CHECK(agentmem_attach(c->digest) >= 0);
+	CHECK(stats_of(AGENTMEM_SELF).attach_hits == 1);
+}
+
+/* The fallback's processes remember which agent they are of. */
+FALLBACK_TEST(a_child_that_is_given_a_name_claims_what_is_granted_to_that)
+{
+	struct agentmem_mark mark = {.size = sizeof(mark), .valid = AGENTMEM_MARK_NAME, .name = "given"};
+	char *text = unique(SIZE), byte;
+	struct claim c = {.text = text};
+	int go[2], ready[2], fd = put(text, SIZE), status;
+	pid_t pid;
+
+	CHECK(pipe(go) == 0 && pipe(ready) == 0 && agentmem_digest(fd, c.digest) == 0);
+	c.go = go[0];
+	c.ready = ready[1];
+	pid = fork();
+	if (!pid) {
+		wait_and_claim(&c);
+		CHECK(write(c.ready, "", 1) == 1 && read(c.go, &byte, 1) == 1);
+		_exit(0);
+	}
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	CHECK(read(ready[0], &byte, 1) == 1);
+	CHECK(agentmem_mark(pidfd, &mark) == 0 && agentmem_share(fd, pidfd, 0) == 0);
+	CHECK(write(go[1], "", 1) == 1 && read(ready[0], &byte, 1) == 1);
+	FAILS(agentmem_share(fd, pidfd, AGENTMEM_REVOKE), ENOENT);
+	CHECK(!strcmp(stats_of(pidfd).name, "given"));
+	CHECK(write(go[1], "", 1) == 1 && waitpid(pid, &status, 0) == pid && !status);
+	free(text);
+}
+
 TEST(an_attach_that_fails_leaves_the_grant)
 {
 	char *text = unique(SIZE);
@@ -212,6 +253,30 @@ static void name_if_any(void *name)
 {
 	if (*(char *)name)
 		name_myself(name);
+}
+
+static void *last_thread(void *data)
+{
+	char *text = unique(SIZE), stat[64] = "";
+	FILE *file;
+
+	(void)data;
+	while (!strstr(stat, ") Z")) { /* the first one has ended */
+		CHECK((file = fopen("/proc/self/stat", "r")) && fgets(stat, sizeof(stat), file));
+		fclose(file);
+	}
+	CHECK(agentmem_agent("threads", 0, 0) == 0 && holds(put(text, SIZE), text, SIZE));
+	CHECK(!strcmp(stats_of(AGENTMEM_SELF).name, "threads") && agentmem_agents(NULL, 0) == 1);
+	exit(0);
+}
+
+/* Its state is a zombie's then. */
+FALLBACK_TEST(a_process_lives_without_its_first_thread)
+{
+	pthread_t thread;
+
+	CHECK(pthread_create(&thread, NULL, last_thread, NULL) == 0);
+	pthread_exit(NULL);
 }
 
 TEST(agents_are_listed)

@@ -113,6 +113,8 @@ TEST(figures_come_in_the_size_that_is_asked_for)
 	stats.known.size = sizeof(stats.known);
 	FAILS(agentmem_stats((enum agentmem_scope)0, -1, &stats.known), EINVAL);
 	FAILS(agentmem_stats((enum agentmem_scope)4, -1, &stats.known), EINVAL);
+	FAILS(agentmem_smu_stats(fd, NULL), EFAULT);
+	FAILS(agentmem_stats(AGENTMEM_SCOPE_AGENT, AGENTMEM_SELF, NULL), EFAULT);
 }
 
 /* The calls that take an object, on what is none. */

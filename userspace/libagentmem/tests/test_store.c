@@ -113,6 +113,22 @@ FALLBACK_TEST(another_users_directory_is_not_used)
 	untrusted("another user's");
 }
 
+static void small_store(const char *options)
+{
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("none", getenv("XDG_RUNTIME_DIR"), "tmpfs", 0, options) < 0)
+		suite_skip("only root mounts");
+}
+
+/* As a sandbox has it that lets its programs write to few places. */
+FALLBACK_TEST(a_directory_that_cannot_be_written_to_is_not_used)
+{
+	small_store("size=1m");
+	CHECK(mkdir(store(), 0700) == 0);
+	CHECK(mount("none", getenv("XDG_RUNTIME_DIR"), NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0);
+	untrusted("read only");
+}
+
 FALLBACK_TEST(the_store_may_be_removed_under_a_program)
 {
 	char *text = unique(SIZE);
@@ -210,14 +226,44 @@ FALLBACK_TEST(content_cut_short_is_an_error_not_a_signal)
 	free(text);
 }
 
-/* -- room --------------------------------------------------------------------------------- */
-
-static void small_store(const char *options)
+FALLBACK_TEST(what_is_no_file_is_not_waited_for_and_not_followed)
 {
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("none", getenv("XDG_RUNTIME_DIR"), "tmpfs", 0, options) < 0)
-		suite_skip("only root mounts");
+	char *text = unique(SIZE);
+	struct agentmem_info info;
+
+	alarm(20);
+	for (const char *kind = "or"; *kind; kind++) {
+		for (int i = 0; i < 2; i++) {
+			int fd = agentmem_put(AGENTMEM_CONVERSATION, text, SIZE, NULL, &info);
+
+			CHECK(fd >= 0 && !(info.result & AGENTMEM_R_DEDUP) && holds(fd, text, SIZE));
+			CHECK(unlink(part(*kind, info.digest)) == 0);
+			CHECK((i ? symlink("/dev/zero", part(*kind, info.digest)) : mkfifo(part(*kind, info.digest), 0600)) == 0);
+			CHECK(is_gone(info.digest));
+			CHECK(close(fd) == 0);
+		}
+	}
+	free(text);
 }
+
+FALLBACK_TEST(a_base_that_is_no_base_is_an_error)
+{
+	char *text = unique(SIZE), from[512];
+	struct agentmem_info info;
+	struct agentmem_view view;
+	int fd = agentmem_append(put(text, SIZE), AGENTMEM_CONVERSATION, text, SIZE, NULL, &info);
+
+	strcpy(from, part('o', info.digest));
+	CHECK(fd >= 0 && unlink(part('b', info.digest)) == 0 && link(from, part('b', info.digest)) == 0);
+	alarm(20);
+	FAILS(set_temperature(fd, AGENTMEM_HOT), EIO);
+	FAILS(set_temperature(fd, AGENTMEM_COLD), EIO);
+	FAILS(agentmem_map(fd, &view), EIO);
+	CHECK(is_gone(info.digest));
+	free(text);
+}
+
+/* -- room --------------------------------------------------------------------------------- */
 
 FALLBACK_TEST(a_full_store_is_an_error_that_passes)
 {
@@ -298,6 +344,20 @@ FALLBACK_TEST(a_base_makes_what_is_like_it_smaller)
 	CHECK(fd >= 0 && info.result == AGENTMEM_R_DELTA);
 	CHECK(set_temperature(fd, AGENTMEM_WARM) == 0 && agentmem_smu_stats(fd, &against) == 0);
 	CHECK(against.base_depth == 1 && against.stored * 10 < alone.stored && holds(fd, text, SIZE));
+	free(text);
+}
+
+/* Between the two steps of a removal. */
+FALLBACK_TEST(a_crash_keeps_no_base)
+{
+	char *text = unique(SIZE), record[512];
+	const uint8_t none[AGENTMEM_DIGEST_SIZE] = {0};
+	struct agentmem_info info;
+	int fd = agentmem_put(AGENTMEM_CONVERSATION, text, SIZE, NULL, &info);
+
+	strcpy(record, part('o', info.digest));
+	CHECK(fd >= 0 && link(record, part('b', none)) == 0 && close(fd) == 0);
+	CHECK(is_gone(info.digest) && files("orzb") == 0);
 	free(text);
 }
 

@@ -21,10 +21,13 @@ class Session {
     return String(this.history.smu).trimEnd().split('\n').map((line) => JSON.parse(line));
   }
 
+  /** All of them, or none: who is told that it failed may try again. */
   append(entries) {
-    const isNew = ({ uuid }) => uuid === undefined || (!this.uuids.has(uuid) && this.uuids.add(uuid));
+    const added = new Set();
+    const isNew = ({ uuid }) => uuid === undefined || (!this.uuids.has(uuid) && !added.has(uuid) && added.add(uuid));
     const lines = entries.filter(isNew).map((entry) => `${JSON.stringify(entry)}\n`);
     if (lines.length) this.history.append(lines.join(''));
+    for (const uuid of added) this.uuids.add(uuid);
     this.mtime = Date.now();
   }
 }
@@ -35,8 +38,9 @@ class SmuSessionStore {
 
   async append(key, entries) {
     const name = nameOf(key);
-    if (!this.#sessions.has(name)) this.#sessions.set(name, new Session(key));
-    this.#sessions.get(name).append(entries);
+    const session = this.#sessions.get(name) ?? new Session(key);
+    session.append(entries);
+    this.#sessions.set(name, session);
   }
 
   async load(key) {
@@ -108,8 +112,9 @@ class ToolResults extends Map {
 
   #keep({ tool_use_id: id, tool_response: response }) {
     if (response === undefined) return {};
+    const smu = alloc({ type: 'tool-result', data: JSON.stringify(response) });
     this.get(id)?.close();
-    this.set(id, alloc({ type: 'tool-result', data: JSON.stringify(response) }));
+    this.set(id, smu);
     return {};
   }
 }

@@ -11,8 +11,9 @@ export default function extension(pi) {
   const history = new History();
   const held = new Map(); // by what they are
   const keep = (what, type, data) => {
+    const smu = data ? alloc({ type, data }) : undefined; // a system prompt may be empty
     held.get(what)?.close();
-    held.set(what, alloc({ type, data }));
+    held.set(what, smu);
   };
   const follow = (context) => {
     const file = context.sessionManager.getSessionFile();
@@ -35,7 +36,7 @@ export default function extension(pi) {
   });
   pi.on('session_shutdown', () => {
     history.close();
-    for (const smu of held.values()) smu.close();
+    for (const smu of held.values()) smu?.close();
     held.clear();
   });
 }

@@ -9,7 +9,7 @@ struct handle *am_handle_new(void)
 	struct handle *handle = malloc(sizeof(*handle));
 
 	if (handle)
-		*handle = (struct handle){.fd = -1, .open = true, .users = 1};
+		*handle = (struct handle){.fd = -1, .open = true, .owned = true};
 	return handle;
 }
 
@@ -18,33 +18,42 @@ void am_handle_take(struct handle *handle)
 	handle->users++;
 }
 
-/* Closes the descriptor if JavaScript has ended it, and nobody but JavaScript's own handle is left. */
+/* Closes the descriptor if it is ended, and no call uses it. */
 static int close_if_ended(struct handle *handle)
 {
 	int fd = handle->fd;
 
-	if (handle->open || handle->users > 1 || fd < 0)
+	if (handle->open || handle->users || fd < 0)
 		return 0;
 	handle->fd = -1;
 	return agentmem_close(fd);
 }
 
+static void free_if_unused(struct handle *handle)
+{
+	close_if_ended(handle);
+	if (!handle->users && !handle->owned)
+		free(handle);
+}
+
 void am_handle_drop(struct handle *handle)
 {
 	handle->users--;
-	close_if_ended(handle);
-	if (!handle->users)
-		free(handle);
+	free_if_unused(handle);
+}
+
+void am_handle_end(struct handle *handle)
+{
+	handle->open = false;
+	handle->owned = false;
+	free_if_unused(handle);
 }
 
 static void finalize(napi_env env, void *data, void *hint)
 {
-	struct handle *handle = data;
-
 	(void)env;
 	(void)hint;
-	handle->open = false;
-	am_handle_drop(handle);
+	am_handle_end(data);
 }
 
 napi_value am_handle_give(napi_env env, struct handle *handle)

@@ -17,10 +17,8 @@ static void release(struct job *job)
 {
 	if (job->handle)
 		am_handle_drop(job->handle);
-	if (job->made) { /* it did not get to JavaScript */
-		job->made->open = false;
-		am_handle_drop(job->made);
-	}
+	if (job->made) /* it did not get to JavaScript */
+		am_handle_end(job->made);
 	if (job->copied)
 		free(job->data);
 }

@@ -21,7 +21,8 @@
 struct handle {
 	int fd;			/* -1: closed */
 	bool open;		/* JavaScript has not closed it */
-	unsigned int users;	/* JavaScript's own, and calls under way */
+	bool owned;		/* by JavaScript, or by the call that makes it for JavaScript */
+	unsigned int users;	/* calls under way */
 };
 
 /* A new one without a descriptor, that JavaScript does not know yet; NULL: no memory. */
@@ -30,8 +31,11 @@ struct handle *am_handle_new(void);
 napi_value am_handle_give(napi_env env, struct handle *handle);
 /* The handle behind a value; NULL if it is none. */
 struct handle *am_handle_of(napi_env env, napi_value value);
+/* For a call that uses it. */
 void am_handle_take(struct handle *handle);
 void am_handle_drop(struct handle *handle);
+/* Its owner wants it no more. */
+void am_handle_end(struct handle *handle);
 
 napi_value am_close(napi_env env, napi_callback_info info);
 napi_value am_descriptor(napi_env env, napi_callback_info info);

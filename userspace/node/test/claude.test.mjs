@@ -30,6 +30,18 @@ test('a session comes back as it was appended, each uuid once', async () => {
   store.close();
 });
 
+test('an append that fails adds nothing, and can be made again', async () => {
+  const store = new SmuSessionStore();
+  const entries = [entry('a'), entry('b')];
+  await assert.rejects(store.append(KEY, [entries[0], { ...entries[1], cost: 1n }]), TypeError);
+  assert.equal(await store.load(KEY), null);
+  await store.append(KEY, entries);
+  await assert.rejects(store.append(KEY, [entry('c', 'first'), { type: 'title', cost: 1n }]), TypeError);
+  await store.append(KEY, [entry('c', 'again')]);
+  assert.deepEqual(await store.load(KEY), [...entries, entry('c', 'again')]);
+  store.close();
+});
+
 test('sessions and their parts are listed, and deleted', async () => {
   const before = descriptors();
   const store = new SmuSessionStore();

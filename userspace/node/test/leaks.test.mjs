@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 // What is not closed is closed when it is collected. Run with --expose-gc.
 import assert from 'node:assert/strict';
+import { pbkdf2 } from 'node:crypto';
+import { createRequire } from 'node:module';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { alloc, allocAsync, append, attach, attachAsync, markAsync } from '../index.mjs';
 import { descriptors, maps, settles, unique } from './tools.mjs';
 
@@ -62,4 +65,20 @@ test('memory: what a promise copied is freed', async () => {
   globalThis.gc();
   const grown = process.memoryUsage.rss() - before;
   assert.ok(grown < 60 << 20, `grew by ${grown} bytes in 50 calls of 4 MB`);
+});
+
+test('a handle that is collected while its call waits for a thread', async () => {
+  const native = createRequire(import.meta.url)('../lib/native.js');
+  const start = () => {
+    const { handle } = native.put(Buffer.from(unique(1000)), 0, 0, -1, 0, null);
+    return native.appendAsync(handle, Buffer.from('more'), 0, 0, -1, 0);
+  };
+  const before = descriptors();
+  const busy = Array.from({ length: 4 }, () => promisify(pbkdf2)('', '', 1e6, 64, 'sha512')); // libuv has four threads
+  let ended = false;
+  const answer = start().finally(() => (ended = true));
+  await settles(descriptors, before, 10);
+  assert.ok(!ended, 'the call was to wait');
+  assert.equal(typeof (await answer).handle, 'object');
+  await Promise.all(busy);
 });

@@ -205,8 +205,8 @@ static const char *find_shim(char path[PATH_MAX])
 	const char *named = getenv("AGENTMEM_PRELOAD");
 	ssize_t length;
 
-	if (named && *named)
-		return access(named, R_OK) == 0 ? named : NULL;
+	if (named && *named) /* what the command starts may be elsewhere */
+		return access(named, R_OK) == 0 ? realpath(named, path) : NULL;
 	if (access(LIBRARIES "/" SHIM, R_OK) == 0)
 		return LIBRARIES "/" SHIM;
 	length = readlink("/proc/self/exe", path, PATH_MAX - sizeof(SHIM) - 1);

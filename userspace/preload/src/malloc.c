@@ -65,7 +65,7 @@ static void *block_to_small(void *at, size_t room, size_t size)
 	void *to = next.malloc(size ? size : 1);
 
 	if (!to)
-		return size ? at : NULL;
+		return size && size <= room ? at : NULL;
 	memcpy(to, at, size < room ? size : room);
 	block_free(at);
 	return size ? to : next.realloc(to, 0);
@@ -136,24 +136,31 @@ EXPORT void *aligned_alloc(size_t align, size_t size)
 {
 	void *at = aligned(align, size);
 
-	return at ? at : next.aligned_alloc(align, size);
+	if (!at)
+		at = next.aligned_alloc(align, size);
+	return LIKELY(at) || !cache_drop() ? at : next.aligned_alloc(align, size);
 }
 
 EXPORT void *memalign(size_t align, size_t size)
 {
 	void *at = aligned(align, size);
 
-	return at ? at : next.memalign(align, size);
+	if (!at)
+		at = next.memalign(align, size);
+	return LIKELY(at) || !cache_drop() ? at : next.memalign(align, size);
 }
 
 EXPORT int posix_memalign(void **at, size_t align, size_t size)
 {
 	void *got = align % sizeof(void *) ? NULL : aligned(align, size);
+	int why;
 
-	if (!got)
-		return next.posix_memalign(at, align, size);
-	*at = got;
-	return 0;
+	if (got) {
+		*at = got;
+		return 0;
+	}
+	why = next.posix_memalign(at, align, size);
+	return why != ENOMEM || !cache_drop() ? why : next.posix_memalign(at, align, size);
 }
 
 EXPORT void *valloc(size_t size)

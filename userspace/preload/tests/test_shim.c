@@ -5,6 +5,7 @@
  */
 #include "tap.h"
 
+#include <dlfcn.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -182,6 +183,59 @@ TEST(a_limit_to_the_address_space_is_as_good_as_ever)
 	while (malloc(65 * KB))
 		got += 65 * KB;
 	CHECK(got > 300 * MB);
+}
+
+/* Taken before any constructor: from before the shim has read its settings, and so large by another measure than later. */
+static char *early;
+
+static void take_early(int argc, char **argv, char **env)
+{
+	(void)argc;
+	(void)argv;
+	(void)env;
+	early = malloc(100 * KB);
+}
+__attribute__((section(".preinit_array"), used)) static void (*const before_all)(int, char **, char **) = take_early;
+
+TEST(memory_that_cannot_grow_is_not_said_to_have_grown)
+{
+	struct rlimit limit = {.rlim_cur = 400 * MB, .rlim_max = 400 * MB};
+
+	CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+	memset(early, 1, 100 * KB);
+	errno = 0;
+	CHECK(!realloc(early, 800 * MB) && errno == ENOMEM);
+	CHECK((early = realloc(early, 50 * KB)) && holds((unsigned char *)early, 50 * KB, 1));
+	free(early);
+}
+
+static size_t mapped_now(void)
+{
+	size_t pages = 0;
+	FILE *file = fopen("/proc/self/statm", "r");
+
+	CHECK(file && fscanf(file, "%zu", &pages) == 1);
+	fclose(file);
+	return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+TEST(what_was_freed_is_there_for_all_that_ask)
+{
+	bool other = dlsym(RTLD_DEFAULT, "mallctl") || dlsym(RTLD_DEFAULT, "mi_malloc");
+
+	for (int how = 0; !other && how < 4; how++) { /* what jemalloc and mimalloc keep by themselves is their own affair */
+		struct rlimit limit = {.rlim_cur = mapped_now() + 45 * MB, .rlim_max = RLIM_INFINITY};
+		void *at = malloc(30 * MB);
+
+		memset(at, 1, 30 * MB);
+		free(at);
+		CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+		at = how == 0 ? memalign(8192, 40 * MB) : how == 1 ? aligned_alloc(8192, 40 * MB) : how == 2 ? valloc(40 * MB) : NULL;
+		CHECK(at || (how == 3 && posix_memalign(&at, 8192, 40 * MB) == 0));
+		free(at);
+		limit.rlim_cur = RLIM_INFINITY;
+		CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+	}
 }
 
 TEST(a_large_block_grows_within_a_limit)

@@ -169,8 +169,8 @@ static PyObject *handle_put(PyObject *cls, PyObject *args)
 	PyObject *given;
 	int fd;
 
-	if (!PyArg_ParseTuple(args, "y*iIOiI", &r.data, &r.type, &r.options.flags, &given, &r.options.node,
-			      &r.options.importance))
+	if (!PyArg_ParseTuple(args, "y*iO&OiO&", &r.data, &r.type, am_unsigned, &r.options.flags, &given, &r.options.node,
+			      am_unsigned, &r.options.importance))
 		return NULL;
 	if (given != Py_None) {
 		base = (struct handle *)given;
@@ -199,7 +199,8 @@ static PyObject *handle_append(PyObject *self, PyObject *args)
 	PyObject *made;
 	int base, fd;
 
-	if (!PyArg_ParseTuple(args, "y*iIiI", &r.data, &r.type, &r.options.flags, &r.options.node, &r.options.importance))
+	if (!PyArg_ParseTuple(args, "y*iO&iO&", &r.data, &r.type, am_unsigned, &r.options.flags, &r.options.node,
+			      am_unsigned, &r.options.importance))
 		return NULL;
 	base = take(handle);
 	if (base < 0) {
@@ -241,10 +242,10 @@ static PyObject *handle_share(PyObject *self, PyObject *args)
 {
 	struct handle *handle = (struct handle *)self;
 	int fd, pidfd, result;
-	unsigned int flags;
+	uint32_t flags;
 	PyObject *said;
 
-	if (!PyArg_ParseTuple(args, "iI", &pidfd, &flags))
+	if (!PyArg_ParseTuple(args, "iO&", &pidfd, am_unsigned, &flags))
 		return NULL;
 	fd = take(handle);
 	if (fd < 0)
@@ -264,7 +265,8 @@ static PyObject *handle_mark(PyObject *self, PyObject *args)
 	PyObject *said;
 	int fd, result;
 
-	if (!PyArg_ParseTuple(args, "IIIi", &mark.valid, &mark.temperature, &mark.importance, &mark.node))
+	if (!PyArg_ParseTuple(args, "O&O&O&i", am_unsigned, &mark.valid, am_unsigned, &mark.temperature, am_unsigned,
+			      &mark.importance, &mark.node))
 		return NULL;
 	fd = take(handle);
 	if (fd < 0)
@@ -365,14 +367,20 @@ static Py_hash_t handle_hash(PyObject *self)
 	return hash == -1 ? -2 : hash;
 }
 
-/* 1, 0, or -1 with an exception. */
+#define NOT_SEEN	2
+
+/* 1, 0, or -1 with an exception; NOT_SEEN: its bytes are not to be had in one piece, if at all, and it is asked itself. */
 static int holds(struct handle *handle, PyObject *bytes)
 {
 	Py_buffer other;
 	int same = 0;
 
-	if (PyObject_GetBuffer(bytes, &other, PyBUF_SIMPLE) < 0)
-		return -1;
+	if (PyObject_GetBuffer(bytes, &other, PyBUF_SIMPLE) < 0) {
+		if (!PyErr_ExceptionMatches(PyExc_BufferError) && !PyErr_ExceptionMatches(PyExc_ValueError))
+			return -1;
+		PyErr_Clear();
+		return NOT_SEEN;
+	}
 	if (other.len == handle->length) {
 		if (map(handle) < 0) {
 			same = -1;
@@ -390,7 +398,7 @@ static int holds(struct handle *handle, PyObject *bytes)
 static PyObject *handle_compare(PyObject *self, PyObject *other, int op)
 {
 	struct handle *handle = (struct handle *)self;
-	int same;
+	int same = NOT_SEEN;
 
 	if (op != Py_EQ && op != Py_NE)
 		Py_RETURN_NOTIMPLEMENTED;
@@ -398,7 +406,7 @@ static PyObject *handle_compare(PyObject *self, PyObject *other, int op)
 		same = !memcmp(handle->info.digest, ((struct handle *)other)->info.digest, AGENTMEM_DIGEST_SIZE);
 	else if (PyObject_CheckBuffer(other))
 		same = holds(handle, other);
-	else
+	if (same == NOT_SEEN)
 		Py_RETURN_NOTIMPLEMENTED;
 	return same < 0 ? NULL : PyBool_FromLong(same == (op == Py_EQ));
 }

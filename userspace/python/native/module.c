@@ -53,6 +53,19 @@ PyObject *am_none(int result)
 	Py_RETURN_NONE;
 }
 
+int am_unsigned(PyObject *number, void *into)
+{
+	long long value = PyLong_AsLongLong(number);
+
+	if (value == -1 && PyErr_Occurred()) {
+		if (!PyErr_ExceptionMatches(PyExc_OverflowError))
+			return 0;
+		PyErr_Clear();
+	}
+	*(uint32_t *)into = value >= 0 && value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
+	return 1;
+}
+
 static PyObject *native_mark(PyObject *self, PyObject *args)
 {
 	struct agentmem_mark mark = {.size = sizeof(mark)};
@@ -60,8 +73,8 @@ static PyObject *native_mark(PyObject *self, PyObject *args)
 	Py_buffer name;
 
 	(void)self;
-	if (!PyArg_ParseTuple(args, "iIIIIiy*", &pidfd, &mark.valid, &mark.temperature, &mark.state, &mark.importance,
-			      &mark.node, &name))
+	if (!PyArg_ParseTuple(args, "iO&O&O&O&iy*", &pidfd, am_unsigned, &mark.valid, am_unsigned, &mark.temperature,
+			      am_unsigned, &mark.state, am_unsigned, &mark.importance, &mark.node, &name))
 		return NULL;
 	memcpy(mark.name, name.buf, (size_t)name.len < sizeof(mark.name) ? (size_t)name.len : sizeof(mark.name) - 1);
 	PyBuffer_Release(&name);

@@ -14,6 +14,9 @@ PyObject *am_error(void);
 /** am_none - None, or am_error() where result is -1 */
 PyObject *am_none(int result);
 
+/** am_unsigned - for "O&": a number as uint32_t; one that is none is UINT32_MAX, which no call takes. "I" would cut it. */
+int am_unsigned(PyObject *number, void *into);
+
 extern PyType_Spec am_handle_spec;
 
 #endif

@@ -52,7 +52,9 @@ def test_nothing_to_say_is_an_error() -> None:
         agentmem.agent()
 
 
-@pytest.mark.parametrize("bad", [{"importance": 1001}, {"state": 9}, {"temperature": 9}])
+@pytest.mark.parametrize(
+    "bad", [{"importance": 1001}, {"state": 9}, {"temperature": 9}, {"temperature": (1 << 32) + 1}]
+)
 def test_marks_out_of_range_are_refused(fresh: Fresh, bad: dict[str, int]) -> None:
     with pytest.raises(OSError) as told:
         agentmem.mark(**bad)  # type: ignore[arg-type]
@@ -60,6 +62,20 @@ def test_marks_out_of_range_are_refused(fresh: Fresh, bad: dict[str, int]) -> No
     if "state" not in bad:
         with put(fresh()) as smu, pytest.raises(OSError):
             smu.mark(**bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1001, (1 << 32) + 7, -(1 << 32) + 7, 1 << 70])
+def test_an_importance_out_of_range_is_not_cut_to_another(fresh: Fresh, bad: int) -> None:
+    with put(fresh()) as smu:
+        for call in (
+            lambda: put(fresh(), importance=bad),
+            lambda: smu.append(b"more", importance=bad),
+            lambda: smu.mark(importance=bad),
+            lambda: agentmem.mark(importance=bad),
+        ):
+            with pytest.raises(OSError) as told:
+                call()
+            assert told.value.errno == errno.EINVAL
 
 
 def test_figures_count_what_is_held(fresh: Fresh) -> None:

@@ -187,6 +187,14 @@ def test_equality_is_of_content(fresh: Fresh) -> None:
             smu < same  # type: ignore[operator]  # noqa: B015
 
 
+def test_what_cannot_be_seen_as_bytes_is_compared_its_own_way() -> None:
+    with put(b"abcd") as smu:
+        spread = memoryview(b"a.b.c.d.")[::2]
+        assert smu == spread and spread == smu and smu != spread[:3]
+        (released := memoryview(b"abcd")).release()
+        assert smu != released and (smu == released) is False
+
+
 def test_the_hash_goes_with_the_digest(fresh: Fresh) -> None:
     data = fresh()
     with put(data) as smu, put(data) as same, put(fresh()) as different:

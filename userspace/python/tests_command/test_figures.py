@@ -51,6 +51,17 @@ def test_stat_tells_of_objects_agents_and_all(shell: Shell, agent: Agent) -> Non
     assert "length          187.5 KiB (192000)" in shell.says("stat", agent.digest[:12])
 
 
+def test_looking_for_an_object_is_no_use_of_it(shell: Shell, fresh: Fresh) -> None:
+    with agentmem.put(fresh(100_000)) as smu:
+        smu.mark(Temperature.COLD)
+        before = agentmem.stats(Scope.DOMAIN)
+        shell.says("explain")
+        assert shell.json("stat", str(os.getpid()))["smus"] == before.smus
+        shell.fails(3, "get", "000000" if smu.hexdigest[0] != "0" else "111111")
+        after = agentmem.stats(Scope.DOMAIN)
+    assert (after.attach_hits, after.decompressions) == (before.attach_hits, before.decompressions)
+
+
 def test_stat_of_the_system_is_for_the_kernel_and_root(shell: Shell) -> None:
     if KERNEL:
         assert shell.json("stat", "--system")["smus"] >= 0

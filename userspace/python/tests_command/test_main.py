@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
+import json
 import os
 import re
 import signal
 import subprocess
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,6 +74,54 @@ def test_an_output_that_is_full_is_told(shell: Shell) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(["agentmem", "agents"], stdout=full, stderr=subprocess.PIPE, env=shell.env)
     assert done.returncode == 1 and done.stderr == b"error: No space left on device\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-"])
+def test_streams_that_are_closed_are_as_if_they_were_empty(shell: Shell, closed: str) -> None:
+    (shell.place / "text").write_bytes(content := os.urandom(1000))
+    script = f'agentmem put --with={shell.holder.pid} "$0" {closed} && agentmem agents {closed}'
+    done = subprocess.run(["sh", "-c", script, shell.place / "text"], capture_output=True, env=shell.env)
+    assert (done.returncode, done.stderr) == (0, b"")
+    digest = hashlib.sha256(content).hexdigest()
+    assert shell.run("get", digest).stdout == content, "what it holds has not the place of a stream"
+    done = subprocess.run(["sh", "-c", f"agentmem put - {closed}"], capture_output=True, env=shell.env)
+    assert (done.returncode, done.stderr) == (1, b"error: -: is empty; an object has one byte or more\n")
+
+
+def test_a_thread_is_no_process(shell: Shell, fresh: Callable[[int], bytes]) -> None:
+    digest, ended = shell.put(fresh(1000)), threading.Event()
+    (thread := threading.Thread(target=ended.wait)).start()
+    try:
+        number = str(thread.native_id)
+        for words in (
+            ["stat", number],
+            ["mark", number],
+            ["share", digest, number],
+            ["put", f"--with={number}", __file__],
+        ):
+            assert f"{number}: there is no such process" in shell.fails(3, *words)
+        assert "no such process" in shell.fails(3, "stat", "9999999999")
+    finally:
+        ended.set()
+
+
+def test_errors_are_not_for_standard_output(shell: Shell) -> None:
+    done = subprocess.run(["sh", "-c", "agentmem get abcdefab 2>&-"], capture_output=True, env=shell.env)
+    assert (done.returncode, done.stdout) == (3, b"")
+
+
+def test_names_that_cannot_be_shown_are_shown_as_far_as_they_can(shell: Shell) -> None:
+    shell.says("mark", str(shell.holder.pid), "--name", "Übung 7")
+    shown = shell.run("agents", PYTHONIOENCODING="ascii")
+    assert shown.returncode == 0 and b" ?bung 7 " in shown.stdout
+    told = json.loads(shell.run("agents", "--json", PYTHONIOENCODING="ascii").stdout)
+    assert [each["name"] for each in told if each["pid"] == shell.holder.pid] == ["Übung 7"]
+
+
+def test_names_may_have_any_bytes(shell: Shell) -> None:
+    name = os.fsdecode(b"caf\xe9")  # Latin-1
+    shell.says("mark", str(shell.holder.pid), "--name", name)
+    assert shell.json("stat", name)["name"] == "caf\ufffd"
 
 
 # -- run --

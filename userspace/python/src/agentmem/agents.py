@@ -12,6 +12,7 @@ from agentmem import _native
 from agentmem.figures import AgentStats, agent_stats
 from agentmem.kinds import Scope, State, Temperature
 
+NAME_MAX = 255  # bytes
 SELF = -1  # instead of a descriptor of a process
 TEMPERATURE, STATE, IMPORTANCE, NODE, NAME = (1 << bit for bit in range(5))  # what a mark says
 
@@ -86,7 +87,11 @@ def backend() -> Literal["kernel", "fallback"]:
 
 
 def _native_name(name: str) -> bytes:
-    """As many whole characters as there is room for."""
+    """As many whole characters as there is room for. Bytes that are none, as from os.fsdecode(), stay what they are."""
     if "\0" in name:
         raise ValueError("a name has no null character")
-    return name.encode()[:255].decode(errors="ignore").encode()
+    told = name.encode(errors="surrogateescape")
+    end = NAME_MAX
+    while NAME_MAX - 3 < end < len(told) and told[end] & 0xC0 == 0x80:
+        end -= 1
+    return told[:end]

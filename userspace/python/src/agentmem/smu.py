@@ -86,7 +86,7 @@ class Smu(_native.Handle):
         """
         kind = self.type if type is None else type
         flags = 0 if compress else NOCOMPRESS
-        return self._append(_bytes(data), kind, flags, -1 if node is None else node, importance or 0)
+        return self._append(_bytes(data), kind, flags, -1 if node is None else node, _importance(importance))
 
     def share(self, pid: int | None = None, *, pidfd: int | None = None, revoke: bool = False) -> None:
         """Grants it to the agent of a process, which can `attach` it from then on; revoke: takes that back again."""
@@ -129,7 +129,7 @@ def put(
     already. node: preferred NUMA node. importance: 1 to 1000. The last two are the agent's where they are not given.
     """
     flags = 0 if compress else NOCOMPRESS
-    return Smu._put(_bytes(data), type, flags, base, -1 if node is None else node, importance or 0)
+    return Smu._put(_bytes(data), type, flags, base, -1 if node is None else node, _importance(importance))
 
 
 def attach(digest: bytes | str) -> Smu:
@@ -152,3 +152,8 @@ def share(smu: Smu, pid: int | None = None, *, pidfd: int | None = None, revoke:
 
 def _bytes(data: Data) -> Buffer:
     return data.encode() if isinstance(data, str) else data
+
+
+def _importance(given: int | None) -> int:
+    """0 stands for the agent's own, and is none that can be given."""
+    return 0 if given is None else given or -1

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from pathlib import Path
 
 import agentmem
-from agentmem.command import holdings
+from agentmem.command import holdings, process
 from agentmem.command.trouble import Exit, Trouble
 
 DIGEST = re.compile(r"[0-9a-f]{64}", re.I)
@@ -30,10 +31,10 @@ def smu(word: str) -> agentmem.Smu:
 def agent(word: str) -> int:
     """The process of an agent: its number, or the agent's name."""
     if PID.fullmatch(word):
-        if not Path("/proc", word).exists():
-            raise Trouble(f"{word}: there is no such process", "agentmem agents", Exit.NOT_FOUND)
+        os.close(process.opened(int(word), "agentmem agents"))
         return int(word)
-    named = [pid for pid in agentmem.agents() if name(pid) == word]
+    shown = os.fsencode(word).decode(errors="replace")
+    named = [pid for pid in agentmem.agents() if name(pid) == shown]
     if not named:
         raise Trouble(f"{word}: no agent has this name", "agentmem agents", Exit.NOT_FOUND)
     if len(named) > 1:

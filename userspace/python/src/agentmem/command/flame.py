@@ -22,7 +22,7 @@ def flame(args: Namespace) -> int:
     folded, code = _from_file(args.read) if args.read else _from_kernel(args)
     stacks = folded.saved if args.by == "saved" else folded.bytes
     if args.svg:
-        Path(args.svg).write_text(svg.draw(stacks, TITLES[args.by]))
+        Path(args.svg).write_text(svg.draw(stacks, TITLES[args.by]), encoding="utf-8")
     if args.json:
         saved = folded.saved
         both = sorted(set(folded.bytes) | set(saved))

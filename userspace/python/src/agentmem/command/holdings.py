@@ -59,12 +59,18 @@ def _add(objects: dict[str, Held], pid: int) -> None:
                 objects.setdefault(held.digest, held).pids.add(pid)
             elif match := IN_STORE.fullmatch(link):
                 if match[1] not in objects:
-                    objects[match[1]] = _from_store(match[1])
+                    objects[match[1]] = _from_store(fd)
                 objects[match[1]].pids.add(pid)
 
 
-def _from_store(digest: str) -> Held:
-    """The store says more than the descriptor; nothing ages there that this could disturb."""
-    with agentmem.attach(digest) as smu:
+def _from_store(fd: Path) -> Held:
+    """The store says more than the descriptor. Opened once more it is no hold, and unlike attach() no use."""
+    copy = os.open(fd, os.O_RDONLY)
+    try:
+        smu = agentmem.Smu(copy)
+    except OSError:
+        os.close(copy)
+        raise FileNotFoundError(f"{fd} is not of this store any more") from None
+    with smu:
         stats = smu.stats()
-    return Held(digest, show.word(stats.type), stats.length, stats.stored)
+        return Held(smu.hexdigest, show.word(stats.type), stats.length, stats.stored)

@@ -31,10 +31,7 @@ def with_command(make: Make, variable: str, command: Sequence[str]) -> int:
 
 def with_process(make: Make, pid: int, as_json: bool) -> int:
     """Says what was made and returns; a process in the background holds it until the other one ends."""
-    try:
-        watched = os.pidfd_open(pid)
-    except ProcessLookupError:
-        raise Trouble(f"{pid}: there is no such process", "--with=$$ is this shell", Exit.NOT_FOUND) from None
+    watched = process.opened(pid, "--with=$$ is this shell")
     reader, writer = os.pipe()
     if not os.fork():
         os.close(reader)

@@ -16,6 +16,7 @@ DEVELOPER = "AGENTMEM_TRACEBACK"  # in the environment: errors of ours as Python
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    process.standard_streams()
     process.default_signals()
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == [complete.VERB]:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import shutil
 import signal
@@ -33,6 +35,30 @@ def run(arguments: Sequence[str]) -> NoReturn:
         next = "meson setup build/preload userspace/preload && sudo meson install -C build/preload && sudo ldconfig"
         raise Trouble("agentmem-run is not installed", next, Exit.NOT_HERE)
     become([found, *arguments])
+
+
+def opened(pid: int, next: str) -> int:
+    """A descriptor of a process. Trouble, with what to do next: there is none; a thread's number is no process's."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno not in (errno.ESRCH, errno.ENOENT, errno.EINVAL):  # of threads, the last on older kernels
+            raise
+    except OverflowError:
+        pass
+    raise Trouble(f"{pid}: there is no such process", next, Exit.NOT_FOUND)
+
+
+def standard_streams() -> None:
+    """What of them is closed becomes /dev/null: else a descriptor of ours gets its number, and is taken for it."""
+    for fd, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
+            setattr(sys, name, open(fd, mode, closefd=False, errors="replace"))  # noqa: PTH123, SIM115  (it stays)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a name is shown as far as the terminal's encoding has its letters
 
 
 def default_signals() -> None:

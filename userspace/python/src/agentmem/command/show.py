@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
@@ -60,7 +61,8 @@ def facts(stats: Any) -> dict[str, object]:
 
 
 def as_json(value: Mapping[str, object] | Sequence[object]) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    """As it is read, in UTF-8; for another encoding with escapes."""
+    return json.dumps(value, indent=2, ensure_ascii=sys.stdout.encoding.lower() != "utf-8")
 
 
 def _value(value: object) -> object:
