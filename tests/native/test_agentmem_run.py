@@ -103,7 +103,19 @@ NOBODY = 65534
 
 
 def no_more_processes() -> None:
+    """The limit does not hold for root."""
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    if not os.getuid():
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+
+
+def another_user_may_use(tmp_path: Path, store: Path) -> None:
+    for place in (tmp_path, *tmp_path.parents):  # pytest's directories are closed to others
+        if place.stat().st_uid == os.getuid() and not place.stat().st_mode & 0o001:
+            place.chmod(0o711)
+    os.chown(store, NOBODY, NOBODY)
 
 
 # -- the command is itself -------------------------------------------------------------------------------------------
@@ -118,17 +130,12 @@ def test_streams_and_exit_status_are_the_commands(lab: Lab) -> None:
 def test_the_command_runs_where_nothing_can_be_started_beside_it(lab: Lab, tmp_path: Path) -> None:
     (store := tmp_path / "nobody").mkdir(mode=0o700)
     shutil.copy(lab.program, program := tmp_path / "agentmem-run")
-    for place in (tmp_path, *tmp_path.parents):  # pytest's directories are closed to others
-        if place.stat().st_uid == os.getuid() and not place.stat().st_mode & 0o001:
-            place.chmod(0o711)
-    os.chown(store, NOBODY, NOBODY)
+    if not os.getuid():
+        another_user_may_use(tmp_path, store)
     done = subprocess.run(
         [str(program), "--no-preload", "reviewer", "--", "/bin/sh", "-c", "echo ran; exit 7"],
         capture_output=True,
         text=True,
-        user=NOBODY,
-        group=NOBODY,
-        extra_groups=[],
         preexec_fn=no_more_processes,
         env={**lab.env, "XDG_RUNTIME_DIR": str(store)},
     )
