@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except OSError as error:
+        process.give_up_output()
         return _tell(of_system(error))
     except Exception as error:  # noqa: BLE001
         if DEVELOPER in os.environ:

@@ -49,6 +49,17 @@ def opened(pid: int, next: str) -> int:
     raise Trouble(f"{pid}: there is no such process", next, Exit.NOT_FOUND)
 
 
+def give_up_output() -> None:
+    """What could not be written is not tried again at exit: since Python 3.13 that gives another exit status, 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+        sys.stdout.flush()
+
+
 def standard_streams() -> None:
     """What of them is closed becomes /dev/null: else a descriptor of ours gets its number, and is taken for it."""
     for fd, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
