@@ -1,4 +1,4 @@
-"""Which QEMU: the machine's own if it is new enough for a topology, else Debian's backport of a newer one.
+"""Which QEMU: the machine's own if it is new enough for a guest, else Debian's backport of a newer one.
 
 The backport is unpacked into the cache and is no package of the machine: nothing else there sees it. What it links to
 is what the machine's own QEMU links to.
@@ -9,21 +9,31 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from harness import apt, proc
+from harness import accel, apt, proc
 from harness.accel import QEMU
 from harness.cache import cache_dir, locked, log_file, new_dir
 from harness.errors import LabError, ToolError
 from harness.logs import fresh
 from harness.progress import Update
+from harness.topology import Topology
 
+# Processors that are emulated in parallel: until 8.1, code that one replaces while another translates it stays as it
+# was, and the kernel ends in "Oops: int3" when a tracepoint or a static branch is switched.
+PARALLEL = (8, 1)
 PACKAGES = ("qemu-system-x86", "qemu-system-data", "seabios")  # the program, and the firmware that it loads
 FIRMWARE = ("usr/share/qemu", "usr/share/seabios")
 RELEASE = Path("/etc/os-release")
 
 
+def least(memory: Topology, cpus: int) -> tuple[int, int]:
+    """The oldest version that runs such a guest."""
+    emulated = memory.emulated or accel.probe(accel.MACHINE + memory.machine).name == "tcg"
+    return max(memory.least_qemu, PARALLEL) if emulated and cpus > 1 else memory.least_qemu
+
+
 def at_hand(least: tuple[int, int]) -> bool:
     """Whether `program` has nothing to fetch."""
-    return installed() >= least or _place(least).is_dir()
+    return installed() >= least or _place().is_dir()
 
 
 def program(least: tuple[int, int], update: Update = lambda _: None) -> list[str]:
@@ -47,7 +57,7 @@ def version(path: str) -> tuple[int, int]:
 
 
 def _backport(least: tuple[int, int], update: Update) -> list[str]:
-    place = _place(least)
+    place = _place()
     if not place.is_dir():
         _unpack(place, least, update)
     words = _words(place)
@@ -56,8 +66,8 @@ def _backport(least: tuple[int, int], update: Update) -> list[str]:
     return words
 
 
-def _place(least: tuple[int, int]) -> Path:
-    return cache_dir() / "qemu" / _shown(least)
+def _place() -> Path:
+    return cache_dir() / "qemu" / "backport"
 
 
 def _shown(numbers: tuple[int, int]) -> str:
@@ -80,7 +90,7 @@ def _unpack(place: Path, least: tuple[int, int], update: Update) -> None:
                 for package in PACKAGES:
                     _unpack_one(private, package, aside, update)
     except LabError as error:
-        hint = "install a newer QEMU, or choose a topology without CXL"
+        hint = "install a newer QEMU"
         raise LabError(f"{too_old}, and {suite} gives none: {error.cause}", log=log, hint=hint) from error
 
 

@@ -92,7 +92,7 @@ class Guest:
             raise UsageError(f"the flavour {kernel.flavour} is no kernel that a machine boots (arch {kernel.arch})")
         memory = named(topology)
         image = initramfs.build(kernel.headers, {**(files or {}), **memory.files})
-        program = tuple(emulator.program(memory.least_qemu))
+        program = tuple(emulator.program(emulator.least(memory, cpus)))
         why_not = "instructions are counted" if counted else memory.emulated
         on = Accel("tcg", why_not) if why_not else accel.probe(accel.MACHINE + memory.machine, accel.CPU)
         machine = Machine(kernel.image, image, memory, memory_mb, cpus, on, append, counted, tuple(disks), program)

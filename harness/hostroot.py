@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from harness import accel, console, proc, progress, symbols
+from harness import accel, console, emulator, proc, progress, symbols, topology
 from harness.cache import locked, work_dir
 from harness.errors import GuestFault, LabError, LabTimeout, ToolError
 from harness.kernel import Kernel
@@ -205,7 +205,8 @@ def command(machine: Machine, log: Path, ssh_port: int | None = None) -> list[st
     path = f"{vng.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # where it looks for its own parts
     with locked("hostroot", shared=False):
         said = proc.run(ask, env={"HOME": str(_home()), "PATH": path}, timeout=120).stdout
-    return _ours(said, log)
+    qemu = emulator.program(emulator.least(topology.named("uma"), machine.cpus))
+    return [*qemu, *_ours(said, log)[1:]]
 
 
 def _ours(said: str, log: Path) -> list[str]:

@@ -28,6 +28,7 @@ from harness.errors import EXIT_OK
 from harness.kernel import Kernel
 from harness.progress import step
 from harness.verbs import bench_density, bench_policy, bench_shim, bench_tiers
+from harness.verbs.exec import memory
 
 SUMMARY = "what calls and shim cost, what another domain can time, how densely texts are held, who goes first, where to"
 WHAT = ("core", "isolation", "density", "policy", "tiers", "shim")
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     args.topology = args.topology or (bench_tiers.TOPOLOGY if args.what == "tiers" else "uma")
     topology.measured(args.topology)  # before the build: a typing error should not take minutes to be noticed
+    memory(args.topology)
     out: Path = args.out or REPO / "out" / f"bench-{args.what}"
     if args.what == "density":
         return bench_density.measure(args, out)

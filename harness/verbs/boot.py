@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.draw:
         return _draw(topology.named(args.topology), args)
-    memory(args.topology)
+    memory(args.topology, args.cpus or CPUS)
     built = kernel.build(args.flavour)
     if args.root == "host":
         return _host_root(built, args)

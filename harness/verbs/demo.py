@@ -26,6 +26,7 @@ from harness.kernel import Kernel
 from harness.measure import MB, Measurement
 from harness.progress import say, step
 from harness.sessions import Source
+from harness.verbs.exec import memory
 
 SUMMARY = "the main job: a fleet of agents, before and after"
 AGENTS = 20
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     if args.agents is not None and not 1 <= args.agents <= sessions.MAX_AGENTS:
         raise UsageError(f"--agents takes 1 to {sessions.MAX_AGENTS}, not {args.agents}")
     topology.measured(args.topology)  # before the build: an error should not take twenty minutes to be noticed
+    memory(args.topology)
     source = _given(args)
     if source:
         fleet_of = sessions.deal(source.sessions, args.agents or min(AGENTS, len(source.sessions)))

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         return _elsewhere(args, command, pushes, pulls)
     if args.ssh == HOSTROOT and (pushes or pulls or args.topology != UMA):
         raise UsageError("--ssh goes without --push, --pull and --topology: its root is the host's")
-    memory(args.topology)
+    memory(args.topology, args.cpus or CPUS)
     with _unless_long():
         built = kernel.build(args.flavour)
     if args.ssh == HOSTROOT:
@@ -85,12 +85,13 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def memory(name: str) -> Topology:
-    """The topology of that name, with a QEMU that has it: before a build, so that an error does not take minutes."""
+def memory(name: str, cpus: int = CPUS) -> Topology:
+    """The topology of that name, with a QEMU for it: before a build, so that an error does not take minutes."""
     chosen = topology.named(name)
-    if not emulator.at_hand(chosen.least_qemu):
-        with step(f"QEMU for topology {name}") as wait:
-            emulator.program(chosen.least_qemu, wait.update)
+    least = emulator.least(chosen, cpus)
+    if not emulator.at_hand(least):
+        with step(f"QEMU {'.'.join(map(str, least))} or newer") as wait:
+            emulator.program(least, wait.update)
     return chosen
 
 
