@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from typing import Any
 
 from harness.errors import LabError, LabTimeout
@@ -12,21 +13,26 @@ PATIENCE = 30.0  # seconds for an answer
 
 
 class Monitor:
-    """One end of a socket whose other end is QEMU's. Greets with the first command."""
+    """One end of a socket whose other end is QEMU's. Greets with the first command. Threads may share it."""
 
     def __init__(self, end: socket.socket) -> None:
         self.patience = PATIENCE
         self._end = end
         self._lines = end.makefile("rb")
         self._ready = False
+        self._lock = threading.Lock()
 
     def execute(self, command: str, **arguments: object) -> Any:
         """What QEMU returns. LabError: it refuses, in its words, or is gone."""
+        with self._lock:
+            return self._execute(command, arguments)
+
+    def _execute(self, command: str, arguments: dict[str, object]) -> Any:
         self._end.settimeout(self.patience)
         if not self._ready:
             self._read()  # the greeting
             self._ready = True
-            self.execute("qmp_capabilities")
+            self._execute("qmp_capabilities", {})
         said = {"execute": command, "arguments": arguments}
         try:
             self._end.sendall(json.dumps(said).encode() + b"\n")

@@ -63,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KB",
         help="chunk of the kernel's store and of the offline limit: 64, 128 (default) or 256",
     )
+    group.add_argument("--profile", action="store_true", help="density: sample what the guest's processors execute")
 
 
 def measure(args: argparse.Namespace, out: Path) -> int:
@@ -82,7 +83,14 @@ def _measure(args: argparse.Namespace, size: Size, out: Path) -> int:
     material = Material(source, size)
     with step(f"texts of {size.agents} agents") as wait:
         fleets = run.make_fleets(names, material, wait.update)
-    plan = run.Plan(material, fleets, seconds=round(args.minutes * 60), memory_mb=wanted, chunk=args.chunk << 10)
+    plan = run.Plan(
+        material,
+        fleets,
+        seconds=round(args.minutes * 60),
+        memory_mb=wanted,
+        chunk=args.chunk << 10,
+        profile=args.profile,
+    )
     with step("offline limit") as wait:
         limits = run.limits(plan, wait.update)
     with step("contestants") as wait:
@@ -205,6 +213,19 @@ def _stored(told: Mapping[str, Any]) -> list[tuple[str, ...]]:
 STORED = ("in the store", "objects", "uncompressed MB", "compressed MB", "its pages MB")
 
 
+def _profiled(told: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Of each contestant, with --profile."""
+    seen = {name: entry["profile"] for name, entry in told["contestants"].items() if "profile" in entry}
+    return [
+        (name, ", ".join(f"{function} {share:.0%}" for function, share in list(shares.items())[:PROFILED]))
+        for name, shares in seen.items()
+    ]
+
+
+PROFILED = 8
+PROFILE = ("processors", "functions that took most of their time")
+
+
 def _goals(told: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [
         (
@@ -226,7 +247,13 @@ def _notes(told: Mapping[str, Any]) -> list[str]:
 
 
 def _tables(told: Mapping[str, Any]) -> list[dict[str, Any]]:
-    tables = [(COLUMNS, _rows(told)), (STORED, _stored(told)), (ACTIVE, _active(told)), (GOALS, _goals(told))]
+    tables = [
+        (COLUMNS, _rows(told)),
+        (STORED, _stored(told)),
+        (ACTIVE, _active(told)),
+        (PROFILE, _profiled(told)),
+        (GOALS, _goals(told)),
+    ]
     return [{"columns": columns, "rows": rows} for columns, rows in tables if rows]
 
 

@@ -97,6 +97,7 @@ class Outcome:
     difference: str = ""
     notes: list[str] = field(default_factory=list)
     details: dict[str, dict[str, int]] = field(default_factory=dict)
+    profile: dict[str, int] = field(default_factory=dict)  # function -> samples, all processors
 
     @property
     def last(self) -> Point:

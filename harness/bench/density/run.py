@@ -5,6 +5,7 @@ Memory and time may not be enough for a whole fleet as plain copies: then fewer 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -26,6 +27,7 @@ from harness.errors import LabError, UsageError
 from harness.guest import Guest
 from harness.kernel import Kernel
 from harness.measure import host_available_mb
+from harness.profiler import Functions, Profiler
 from harness.progress import Update
 
 SMALL_MB, LARGE_MB = 2048, 16384  # the guest
@@ -48,7 +50,9 @@ WEIGHTS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """seconds: for all that is run in the guest, 0 is as long as it takes. contestants: in the order of the run."""
+    """seconds: for all that is run in the guest, 0 is as long as it takes. contestants: in the order of the run.
+
+    profile: whether the guest's processors are sampled meanwhile."""
 
     material: Material
     fleets: tuple[Fleet, ...]
@@ -57,6 +61,7 @@ class Plan:
     memory_mb: int = SMALL_MB
     chunk: int = limit.CHUNK
     probes: int = contest.PROBES
+    profile: bool = False
 
 
 def memory_mb(fleet_bytes: int, given: int | None = None) -> int:
@@ -103,7 +108,11 @@ class Run:
     def __init__(self, built: Kernel, plan: Plan) -> None:
         self._built, self._plan = built, plan
         self._program = contest.build(built)
-        parts = [built.key, sha256_file(self._program), repr((plan.memory_mb, plan.probes, plan.seconds, plan.chunk))]
+        parts = [
+            built.key,
+            sha256_file(self._program),
+            repr((plan.memory_mb, plan.probes, plan.seconds, plan.chunk, plan.profile)),
+        ]
         parts += [fleet.digest(plan.material) for fleet in plan.fleets]
         self._kept = work_dir("density-run") / hashlib.sha256(" ".join(parts).encode()).hexdigest()[:24]
         self.boots = 0
@@ -128,7 +137,9 @@ class Run:
 
     def _outcome(self, fleet: Fleet, one: Contestant, log: Path | None = None) -> Outcome:
         kept = json.loads(self._place(fleet, one).read_text())
-        return contest.read(one, fleet, kept["stdout"].encode(), kept["code"], log)
+        outcome = contest.read(one, fleet, kept["stdout"].encode(), kept["code"], log)
+        outcome.profile = kept["profile"]
+        return outcome
 
     def _work(self, todo: Sequence[tuple[Fleet, Contestant]], update: Update) -> None:
         plan = self._plan
@@ -163,11 +174,21 @@ class Run:
         said, complaints = bytearray(), bytearray()
         timeout = seconds * 5 + 900.0 if seconds else BOUND_SECONDS
         update("begins")
-        done = guest.stream(argv, lambda part: _hear(said, part, update), complaints.extend, timeout=timeout)
+        profiler = self._profiler(guest)
+        with profiler or contextlib.nullcontext():
+            done = guest.stream(argv, lambda part: _hear(said, part, update), complaints.extend, timeout=timeout)
         guest.check()  # a splat tells more than a call that failed after it
         contest.read(one, fleet, bytes(said), done.code, guest.console)
         with new_file(self._place(fleet, one)) as aside:
-            aside.write_text(json.dumps({"code": done.code, "stdout": said.decode(errors="replace")}))
+            kept = {"code": done.code, "stdout": said.decode(errors="replace"), "profile": {}}
+            aside.write_text(json.dumps(kept | ({"profile": profiler.seen} if profiler else {})))
+
+    def _profiler(self, guest: Guest) -> Profiler | None:
+        return Profiler(guest.qemu.monitor, self._functions) if self._plan.profile and guest.qemu else None
+
+    @functools.cached_property
+    def _functions(self) -> Functions:
+        return Functions(self._built.vmlinux)
 
 
 def _hear(said: bytearray, part: bytes, update: Callable[[str], None]) -> None:

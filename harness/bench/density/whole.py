@@ -19,6 +19,7 @@ NEAR = 1.05  # of the offline limit
 PLAIN, PLAIN_SHARE = 7.3, 1.4  # times plain, where conversations are at most so many times prompt and tools
 HISTORY = 15.0  # times plain, stored histories
 PEERS = 3.0  # times the best peer
+PROFILED = 30  # functions of a profile that are told
 CPU = 0.25  # of page merging and zram
 STEADY = 0.05  # of one processor
 
@@ -93,6 +94,8 @@ def contestant(outcome: Outcome, fleet: Fleet) -> dict[str, Any]:
         "notes": list(outcome.notes),
         **outcome.details,
     }
+    if outcome.profile:
+        entry["profile"] = _shares(outcome.profile)
     if outcome.active:
         seen = outcome.active
         entry["active"] = {
@@ -106,6 +109,13 @@ def contestant(outcome: Outcome, fleet: Fleet) -> dict[str, Any]:
             "used_bytes": seen.used,
         }
     return entry
+
+
+def _shares(samples: Mapping[str, int]) -> dict[str, float]:
+    """The functions that took most of the processors' time, as parts of 1."""
+    taken = sum(samples.values())
+    most = sorted(samples.items(), key=lambda one: -one[1])[:PROFILED]
+    return {name: round(count / taken, 4) for name, count in most}
 
 
 def summary(fleet: Fleet, limit: Limit, outcomes: Sequence[Outcome], talk_share: float) -> dict[str, Any]:
