@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkContext
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import agentmem
 
@@ -52,6 +52,14 @@ class Pack:
             yield Text(agentmem.Type(kind), *BLOB.unpack_from(self.data, self._blobs + blob * BLOB.size))
 
 
+def live(pack: Pack, agent: int, ends: Connection) -> None:
+    """One agent's process. What it fails of is the parent's to print: several would print at the same time."""
+    try:
+        hold(pack, agent, ends)
+    except OSError as error:
+        ends.send(error)
+
+
 def hold(pack: Pack, agent: int, ends: Connection) -> None:
     """One agent's life: tells the inodes of what it holds, and what of it was there; then, how many texts differ."""
     agentmem.agent(f"agent-{agent}")
@@ -65,15 +73,26 @@ def hold(pack: Pack, agent: int, ends: Connection) -> None:
     ends.send(sum(hashlib.sha256(smu).digest() != digest for smu, digest in held))
 
 
+def told(agent: int, ends: Connection) -> Any:
+    """What an agent sends. SystemExit: it failed."""
+    try:
+        said = ends.recv()
+    except EOFError:
+        sys.exit(f"agent-{agent} ended")
+    if isinstance(said, Exception):
+        sys.exit(f"agent-{agent}: {said}")
+    return said
+
+
 def main(path: str) -> dict[str, object]:
     pack, fork = Pack(path), ForkContext()
     pipes = []
     for agent in range(len(pack.spans)):
         ours, theirs = fork.Pipe()
-        fork.Process(target=hold, args=(pack, agent, theirs), daemon=True).start()
+        fork.Process(target=live, args=(pack, agent, theirs), daemon=True).start()
         theirs.close()
         pipes.append(ours)
-    held = [each for pipe in pipes for each in pipe.recv()]
+    held = [each for agent, pipe in enumerate(pipes) for each in told(agent, pipe)]
     figures = agentmem.stats(agentmem.Scope.DOMAIN)
     for pipe in pipes:
         pipe.send(None)
@@ -88,12 +107,9 @@ def main(path: str) -> dict[str, object]:
         "resident_bytes": figures.resident_top + figures.resident_lower,
         "stored_bytes": figures.stored_bytes,
         "dedup_hits": sum(dedup for _, dedup in held),
-        "differ": sum(pipe.recv() for pipe in pipes),
+        "differ": sum(told(agent, pipe) for agent, pipe in enumerate(pipes)),
     }
 
 
 if __name__ == "__main__":
-    try:
-        print(json.dumps(main(sys.argv[1])))
-    except EOFError:
-        sys.exit(1)  # an agent has ended, and has said why
+    print(json.dumps(main(sys.argv[1])))
