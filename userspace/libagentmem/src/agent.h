@@ -3,6 +3,7 @@
 #ifndef AGENT_H
 #define AGENT_H
 
+#include "process.h"
 #include "store.h"
 
 #include <agentmem.h>
@@ -14,7 +15,10 @@ enum counter {
 	FAULT_RESIDENT, FAULT_STORED, COUNTERS
 };
 
-/* The file a-PID-START, mapped by its processes. */
+/*
+ * The file a-NS-PID-START, mapped by its processes. A process that has called the library since its last execve(2) holds a
+ * shared flock(2) on it.
+ */
 struct agent {
 	char magic[8];
 	uint32_t version;
@@ -22,8 +26,8 @@ struct agent {
 	uint32_t state;
 	uint32_t importance;
 	int32_t node;
-	int32_t founder;	/* process id */
-	uint64_t founded;	/* its start, in clock ticks after the boot */
+	uint32_t unused;
+	struct process founder;
 	_Atomic uint64_t count[COUNTERS];
 	char name[AGENTMEM_NAME_SIZE];
 };
@@ -35,14 +39,12 @@ struct totals {
 	_Atomic uint64_t objects;	/* that there were then */
 };
 
-/* When the process started, in clock ticks after the boot. ESRCH: it has ended, or never was. Others say nothing about it. */
-int am_process_start(pid_t pid, uint64_t *start);
-/* The process behind a pidfd. EBADF; EBADFD: it is none; ESRCH: it has ended. */
-int am_process_of(int pidfd, pid_t *pid);
-/* Whether a process is the caller's own user's. */
-bool am_process_own(pid_t pid);
+/* Parses the name of an agent's file. */
+bool am_agent_process(const char *name, struct process *process);
+/* True if the agent has a process, or may have one in a PID namespace that /proc does not show. */
+bool am_agent_lives(int dir, const char *name, struct nested *nested);
 
-/* The caller's agent, made if need be. Its number (st_ino) if `number` is given. */
+/* The caller's agent, made if need be. Its number (st_ino) if `number` is given. The caller keeps it alive. */
 int am_agent_self(int dir, ino_t *number);
 /* The agent of a process: mapped, for am_agent_release(). make: if it has none yet. NULL with errno (ENOENT: it has none). */
 struct agent *am_agent_of(int dir, pid_t pid, bool make, ino_t *number);

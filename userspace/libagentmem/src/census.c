@@ -13,23 +13,28 @@
 
 static void read_names(int dir, const struct names *names, struct census *census)
 {
+	struct nested nested = {0};
+
 	for (size_t i = 0; i < names->count; i++) {
 		const char *name = names->list[i];
 		struct census_object *object = &census->objects[census->nr_objects];
 		struct census_agent *agent = &census->agents[census->nr_agents];
+		struct process process;
 		struct stat st;
-		int pid;
 
 		if (!strchr("oa", name[0]) || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		if (name[0] == 'o' && agentmem_unhex(name + 2, object->digest) == 0) {
 			object->number = st.st_ino;
 			census->nr_objects++;
-		} else if (sscanf(name, "a-%d-", &pid) == 1) {
-			*agent = (struct census_agent){pid, st.st_ino};
+		} else if (am_agent_process(name, &process)) {
+			pid_t pid = am_process_find(&process, &nested);
+
+			*agent = (struct census_agent){process, pid > 0 ? pid : 0, st.st_ino};
 			census->nr_agents++;
 		}
 	}
+	am_nested_free(&nested);
 }
 
 static int by_number(const void *a, const void *b)
@@ -51,7 +56,7 @@ static int by_object_and_agent(const void *a, const void *b)
 static uint64_t agent_of_process(const struct census *census, pid_t pid)
 {
 	for (size_t i = 0; i < census->nr_agents; i++)
-		if (census->agents[i].pid == pid)
+		if (pid > 0 && census->agents[i].pid == pid)
 			return census->agents[i].number;
 	return UNKNOWN_AGENT | (uint32_t)pid;
 }

@@ -4,6 +4,7 @@
 #define CENSUS_H
 
 #include "object.h"
+#include "process.h"
 
 struct census {
 	struct census_object {
@@ -11,7 +12,8 @@ struct census {
 		uint8_t digest[AGENTMEM_DIGEST_SIZE];
 	} *objects;
 	struct census_agent {
-		pid_t pid;
+		struct process process;
+		pid_t pid;		/* 0: it has ended, or is in a namespace that cannot be seen from here */
 		ino_t number;
 	} *agents;			/* once for each process */
 	struct census_hold {

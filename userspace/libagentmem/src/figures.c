@@ -148,20 +148,26 @@ static uint64_t anonymous(pid_t pid)
 static void add_anonymous(struct agentmem_stats *stats, const struct census *census, uint64_t agent)
 {
 	for (size_t i = 0; i < census->nr_agents; i++)
-		if (!agent || census->agents[i].number == agent)
+		if (census->agents[i].pid && (!agent || census->agents[i].number == agent))
 			stats->anon_bytes += anonymous(census->agents[i].pid);
 }
 
 static void take_name(struct agentmem_stats *stats, const struct agent *agent)
 {
+	struct nested nested = {0};
 	char path[64];
 	ssize_t got;
+	pid_t pid;
 	int fd;
 
 	memcpy(stats->name, agent->name, sizeof(stats->name));
 	if (agent->named)
 		return;
-	snprintf(path, sizeof(path), "/proc/%d/comm", agent->founder);
+	pid = am_process_find(&agent->founder, &nested);
+	am_nested_free(&nested);
+	if (pid <= 0)
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return;
@@ -180,7 +186,7 @@ static int agent_stats(int dir, pid_t pid, struct agentmem_stats *stats)
 	int result;
 
 	*stats = (struct agentmem_stats){.state = AGENTMEM_ACTIVE, .importance = 500, .node = -1};
-	agent = am_agent_of(dir, pid, pid == getpid(), &number);
+	agent = am_agent_of(dir, pid, pid == am_process_self(), &number);
 	if (!agent)
 		return errno == ENOENT ? 0 : -1;
 	result = am_census_take(dir, &census);
@@ -221,7 +227,7 @@ static int domain_stats(int dir, struct agentmem_stats *stats)
 int am_fallback_stats(unsigned int scope, int pidfd, struct agentmem_stats *stats)
 {
 	struct agentmem_stats made;
-	pid_t pid = getpid();
+	pid_t pid = am_process_self();
 	int dir, lock, result = -1;
 
 	if (scope == AGENTMEM_SCOPE_SYSTEM)
@@ -250,14 +256,13 @@ ssize_t am_fallback_agents(pid_t *pids, size_t count)
 	int dir = am_store_open();
 	struct census census;
 	size_t found = 0;
-	uint64_t start;
 
 	if (dir < 0)
 		return -1;
 	int result = locked_census(dir, &census);
 	am_store_close(dir);
 	for (size_t i = 0; i < census.nr_agents; i++) {
-		if (am_process_start(census.agents[i].pid, &start) < 0)
+		if (!census.agents[i].pid)
 			continue;
 		if (found < count)
 			pids[found] = census.agents[i].pid;

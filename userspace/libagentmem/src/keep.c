@@ -189,18 +189,17 @@ static bool is_in(const ino_t *numbers, size_t n, ino_t number)
 /* An agent lasts as long as one of its processes; until then the names of those that have ended stay, too. */
 static size_t living_agents(int dir, const struct names *names, ino_t *living)
 {
+	struct nested nested = {0};
 	size_t alive = 0;
 
 	for (size_t i = 0; i < names->count; i++) {
-		uint64_t start, now;
 		struct stat st;
-		int pid;
 
-		if (sscanf(names->list[i], "a-%d-%" SCNu64, &pid, &start) == 2 &&
-		    (am_process_start(pid, &now) == 0 ? now == start : errno != ESRCH) &&
+		if (names->list[i][0] == 'a' && am_agent_lives(dir, names->list[i], &nested) &&
 		    fstatat(dir, names->list[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
 			living[alive++] = st.st_ino;
 	}
+	am_nested_free(&nested);
 	return alive;
 }
 

@@ -278,7 +278,7 @@ static int mark_fd(int dir, int fd, const struct agentmem_mark *mark)
 	pid_t pid;
 
 	if (fd == AGENTMEM_SELF)
-		return mark_agent(dir, getpid(), mark);
+		return mark_agent(dir, am_process_self(), mark);
 	if (am_object_given(dir, fd, &object) == 0)
 		return mark->valid & ~MARKS_OF_SMU ? fail(EINVAL) : mark_object(dir, object.digest, mark);
 	if (errno != EBADFD || am_process_of(fd, &pid) < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What /proc tells of processes. */
-#include "agent.h"
+#include "process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -24,7 +24,7 @@ static ssize_t slurp(const char *path, char *text, size_t size)
 	return got;
 }
 
-int am_process_start(pid_t pid, uint64_t *start)
+static int read_start(pid_t pid, uint64_t *start)
 {
 	char path[64], text[1024], state;
 	const char *after;
@@ -47,6 +47,90 @@ int am_process_start(pid_t pid, uint64_t *start)
 	return -1;
 }
 
+/* The number of PID namespaces from that of /proc to the process's own, and its id in the last. 0 with errno. */
+static int read_depth(pid_t pid, int64_t *innermost)
+{
+	char path[64], line[256], *at, *end;
+	FILE *status;
+	long number;
+	int depth = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	status = fopen(path, "re");
+	if (!status) {
+		errno = errno == ENOENT ? ESRCH : errno;
+		return 0;
+	}
+	while (!depth && fgets(line, sizeof(line), status)) {
+		if (strncmp(line, "NStgid:", 7))
+			continue;
+		for (at = line + 7; number = strtol(at, &end, 10), end != at; at = end, depth++)
+			*innermost = number;
+	}
+	fclose(status);
+	if (!depth) { /* a kernel without PID namespaces */
+		*innermost = pid;
+		depth = 1;
+	}
+	return depth;
+}
+
+pid_t am_process_self(void)
+{
+	char text[32];
+	ssize_t got = readlink("/proc/self", text, sizeof(text) - 1);
+
+	text[got > 0 ? got : 0] = '\0';
+	return got > 0 ? (pid_t)strtol(text, NULL, 10) : getpid();
+}
+
+uint64_t am_process_space(void)
+{
+	struct stat st;
+
+	/* Not /proc/self: that is the first thread, which may have exited. */
+	return stat("/proc/thread-self/ns/pid", &st) == 0 ? st.st_ino : 0;
+}
+
+/* Whether /proc shows the caller's own namespace. */
+static bool own_proc(void)
+{
+	int64_t pid;
+
+	return read_depth(am_process_self(), &pid) == 1;
+}
+
+int am_process_identify(pid_t pid, struct process *process)
+{
+	char path[64];
+	struct stat st;
+	int depth;
+
+	*process = (struct process){0};
+	if (read_start(pid, &process->start) < 0)
+		return -1;
+	depth = read_depth(pid, &process->pid);
+	if (!depth)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)pid);
+	if (stat(path, &st) == 0) {
+		process->space = st.st_ino;
+		return 0;
+	}
+	/* Not dumpable. With a single id in the caller's own /proc, its namespace is the caller's. */
+	if (depth == 1 && own_proc()) {
+		process->space = am_process_space();
+		return 0;
+	}
+	errno = EPERM;
+	return -1;
+}
+
+bool am_process_same(const struct process *one, const struct process *other)
+{
+	return one->space == other->space && one->start == other->start && one->pid == other->pid;
+}
+
 int am_process_of(int pidfd, pid_t *pid)
 {
 	char path[64], text[1024];
@@ -61,7 +145,7 @@ int am_process_of(int pidfd, pid_t *pid)
 		return -1;
 	}
 	*pid = (pid_t)strtol(line + 6, NULL, 10);
-	return am_process_start(*pid, &start);
+	return read_start(*pid, &start);
 }
 
 bool am_process_own(pid_t pid)
@@ -70,5 +154,75 @@ bool am_process_own(pid_t pid)
 	struct stat st;
 
 	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
-	return pid == getpid() || (stat(path, &st) == 0 && st.st_uid == geteuid());
+	return pid == am_process_self() || (stat(path, &st) == 0 && st.st_uid == geteuid());
+}
+
+/* -- child namespaces ------------------------------------------------------- */
+
+void am_nested_free(struct nested *nested)
+{
+	free(nested->list);
+	*nested = (struct nested){0};
+}
+
+static void add_nested(struct nested *nested, pid_t pid)
+{
+	struct process process;
+	int64_t innermost;
+
+	if (read_depth(pid, &innermost) < 2)
+		return;
+	if (am_process_identify(pid, &process) < 0) {
+		nested->incomplete |= errno != ESRCH;
+		return;
+	}
+	if (nested->count == nested->room) {
+		size_t room = nested->room ? 2 * nested->room : 64;
+		void *list = realloc(nested->list, room * sizeof(*nested->list));
+
+		if (!list) {
+			nested->incomplete = true;
+			return;
+		}
+		nested->list = list;
+		nested->room = room;
+	}
+	nested->list[nested->count].process = process;
+	nested->list[nested->count++].pid = pid;
+}
+
+static void read_nested(struct nested *nested)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+
+	nested->read = true;
+	nested->incomplete = !proc;
+	while (proc && (entry = readdir(proc))) {
+		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+		if (pid > 0 && am_process_own(pid))
+			add_nested(nested, pid);
+	}
+	if (proc)
+		closedir(proc);
+}
+
+pid_t am_process_find(const struct process *process, struct nested *nested)
+{
+	bool own = process->space == am_process_space();
+
+	if (own && own_proc()) {
+		uint64_t start;
+
+		if (read_start((pid_t)process->pid, &start) < 0)
+			return errno == ESRCH ? 0 : -1;
+		return start == process->start ? (pid_t)process->pid : 0;
+	}
+	if (!nested->read)
+		read_nested(nested);
+	for (size_t i = 0; i < nested->count; i++)
+		if (am_process_same(&nested->list[i].process, process))
+			return nested->list[i].pid;
+	return own && !nested->incomplete ? 0 : -1;
 }

@@ -196,7 +196,7 @@ static int enter(int dir, struct object *object, int own, int damaged, struct ag
 
 	if (am_agent_self(dir, NULL) < 0)
 		return -1;
-	if (!object->importance && (agent = am_agent_of(dir, getpid(), false, NULL))) {
+	if (!object->importance && (agent = am_agent_of(dir, am_process_self(), false, NULL))) {
 		object->importance = agent->importance;
 		if (object->node == -1)
 			object->node = agent->node;

@@ -9,7 +9,7 @@
  *	g-AGENT-DIGEST	a link to the record of what was granted to an agent
  *	r-DIGEST	its own content, plain
  *	z-DIGEST	its own content, compressed
- *	a-PID-START	the record of the agent that a process belongs to (agent.h); processes of one agent are links of one
+ *	a-NS-PID-START	the record of the agent that a process belongs to (agent.h); processes of one agent are links of one
  *	lock		whoever adds, removes or links anything holds an exclusive flock(2) on it
  *	totals		counters of the store (agent.h)
  *
