@@ -132,14 +132,20 @@ static uint64_t nanoseconds(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* Decompresses into a new file, and gives it the name; answers the file. */
-static int unpack(int dir, const struct object *object, int packed)
+/* EIO, or ENOENT: what was read does not fit because the object was removed and put again with another layout. */
+static int damaged(int dir, const struct object *object)
+{
+	if (am_object_current(dir, object))
+		errno = EIO;
+	return -1;
+}
+
+/* Decompresses into a new file. */
+static int unpack_file(int dir, const struct object *object, int packed)
 {
 	struct agentmem_view prefix = {0};
-	uint64_t began = nanoseconds();
 	struct object base;
-	char name[NAME_SIZE];
-	int plain, lock;
+	int plain;
 
 	if (object->depth && (am_object_base(dir, object, &base) < 0 || am_object_map(dir, &base, -1, false, &prefix) < 0))
 		return -1;
@@ -150,19 +156,42 @@ static int unpack(int dir, const struct object *object, int packed)
 	}
 	if (prefix.data)
 		am_object_unmap(&prefix);
-	if (plain >= 0)
-		plain = am_store_sealed(plain);
+	return plain < 0 ? -1 : am_store_sealed(plain);
+}
+
+/*
+ * Links the plain pages to their name. If that fails, for instance because another process was faster, the file serves this
+ * caller alone. ENOENT: the object has another layout now, which these pages would damage.
+ */
+static int link_plain(int dir, const struct object *object, int plain)
+{
+	int lock = am_store_lock(dir), result = 0;
+	char name[NAME_SIZE];
+
+	if (lock < 0)
+		return 0;
+	if (am_object_current(dir, object))
+		am_store_link(dir, plain, am_object_name(name, 'r', object->digest));
+	else
+		result = -1;
+	am_store_unlock(lock);
+	return result;
+}
+
+/* Decompresses, and returns the plain pages, opened. */
+static int unpack(int dir, const struct object *object, int packed)
+{
+	uint64_t began = nanoseconds();
+	int plain = unpack_file(dir, object, packed);
+
 	if (plain < 0)
-		return -1;
+		return errno == EIO ? damaged(dir, object) : -1;
 	am_count(DECOMPRESSIONS, 1);
 	am_count(DECOMPRESS_NS, nanoseconds() - began);
-	lock = am_store_lock(dir);
-	if (lock >= 0) {
-		/* Another one may have been as fast, or the object marked cold again: then this file serves who asked. */
-		am_store_link(dir, plain, am_object_name(name, 'r', object->digest));
-		am_store_unlock(lock);
-	}
-	return plain;
+	if (link_plain(dir, object, plain) == 0)
+		return plain;
+	am_store_close(plain);
+	return -1;
 }
 
 int am_object_pages(int dir, const struct object *object, bool *packed)
@@ -200,6 +229,5 @@ int am_object_plain(int dir, const struct object *object)
 	if (fstat(fd, &st) == 0 && (uint64_t)st.st_size == object->length - object->start)
 		return fd;
 	close(fd);
-	errno = EIO;
-	return -1;
+	return damaged(dir, object);
 }

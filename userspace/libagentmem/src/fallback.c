@@ -120,6 +120,8 @@ static int fallback_map(int fd, void *address, bool writable, struct agentmem_vi
 	if (result == 0) {
 		plain = faccessat(dir, am_object_name(name, 'r', object.digest), F_OK, 0) == 0;
 		result = address ? am_object_map_at(dir, &object, fd, address, view) : am_object_map(dir, &object, fd, writable, view);
+		if (result < 0 && errno == ENOENT) /* replaced meanwhile: the next call gets the same from am_object_given() */
+			errno = EBADFD;
 		if (result == 0) {
 			am_count(plain ? FAULT_RESIDENT : FAULT_STORED, 1);
 			am_object_touch(dir, &object);

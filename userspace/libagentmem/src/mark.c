@@ -70,27 +70,13 @@ static bool has(int dir, char kind, const struct object *object)
 	return faccessat(dir, am_object_name(name, kind, object->digest), F_OK, 0) == 0;
 }
 
-/* In the lock. Whether it is there still, and not anew with another layout. */
-static bool is_there(int dir, const struct object *object)
-{
-	char name[NAME_SIZE];
-	struct object now;
-
-	if (am_object_load(dir, am_object_name(name, 'o', object->digest), &now) < 0)
-		return false;
-	if (now.start == object->start && now.depth == object->depth && !memcmp(now.base, object->base, sizeof(now.base)))
-		return true;
-	errno = ENOENT;
-	return false;
-}
-
 /* Lets go of the plain pages, once the compressed ones are there. `packed`: these, or -1. False: they are not there. */
 static bool drop_plain(int dir, const struct object *object, int packed)
 {
 	char name[NAME_SIZE];
 	bool there;
 
-	if (!is_there(dir, object))
+	if (!am_object_current(dir, object))
 		return false;
 	there = has(dir, 'z', object);
 	if (!there && packed >= 0)
@@ -279,8 +265,13 @@ static int mark_fd(int dir, int fd, const struct agentmem_mark *mark)
 
 	if (fd == AGENTMEM_SELF)
 		return mark_agent(dir, am_process_self(), mark);
-	if (am_object_given(dir, fd, &object) == 0)
-		return mark->valid & ~MARKS_OF_SMU ? fail(EINVAL) : mark_object(dir, object.digest, mark);
+	if (am_object_given(dir, fd, &object) == 0) {
+		if (mark->valid & ~MARKS_OF_SMU)
+			return fail(EINVAL);
+		if (mark_object(dir, object.digest, mark) == 0)
+			return 0;
+		return fail(errno == ENOENT ? EBADFD : errno); /* replaced meanwhile */
+	}
 	if (errno != EBADFD || am_process_of(fd, &pid) < 0)
 		return -1;
 	return am_process_own(pid) ? mark_agent(dir, pid, mark) : fail(EPERM);

@@ -106,6 +106,20 @@ int am_object_load(int dir, const char *name, struct object *object)
 	return result;
 }
 
+bool am_object_current(int dir, const struct object *object)
+{
+	char name[NAME_SIZE];
+	struct object now;
+
+	if (am_object_load(dir, am_object_name(name, 'o', object->digest), &now) < 0)
+		return false;
+	if (now.length == object->length && now.start == object->start && now.depth == object->depth &&
+	    now.flags == object->flags && !memcmp(now.base, object->base, sizeof(now.base)))
+		return true;
+	errno = ENOENT;
+	return false;
+}
+
 static int write_part(int dir, const struct object *object, size_t from, size_t end)
 {
 	char name[NAME_SIZE];

@@ -54,6 +54,8 @@ int am_object_given(int dir, int fd, struct object *object);
 int am_object_load(int dir, const char *name, struct object *object);
 /* Writes what a mark may change; in the store's lock, like the reading before it. */
 int am_object_update(int dir, const struct object *object);
+/* True if the store has the object with this layout. Else ENOENT: it is gone, or was replaced; EIO: its record is damaged. */
+bool am_object_current(int dir, const struct object *object);
 /*
  * The record of an object's base. EIO: it has none, or not one that can be its base; so a chain of them has an end. Here and
  * below: other errors say that something was short, and nothing of the object.
@@ -76,7 +78,7 @@ int am_object_unmap(const struct agentmem_view *view);
  * is there.
  */
 int am_object_pages(int dir, const struct object *object, bool *packed);
-/* The plain pages, opened; decompressed if need be. EIO; ENOMEM. */
+/* The plain pages, opened; decompressed if need be. EIO; ENOMEM; ENOENT: the object was replaced meanwhile. */
 int am_object_plain(int dir, const struct object *object);
 /* Fills in digest and hashed from the own pages of an object, given with its base's record (NULL: it has no start). */
 void am_object_hash(struct object *object, const struct object *base, const void *own);

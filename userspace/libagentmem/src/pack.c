@@ -86,6 +86,12 @@ int am_pack_file(int dir, int plain, uint64_t size, const struct agentmem_view *
 	return fd;
 }
 
+/* Checks the content size in the frame's header, before room is taken for it. */
+static bool is_frame_of(const void *from, size_t from_size, uint64_t size)
+{
+	return ZSTD_getFrameContentSize(from, from_size) == size;
+}
+
 static int decompress(void *into, size_t size, const void *from, size_t from_size, const struct agentmem_view *prefix)
 {
 	ZSTD_DCtx *context = ZSTD_createDCtx();
@@ -120,7 +126,8 @@ int am_unpack_file(int dir, int packed, uint64_t size, const struct agentmem_vie
 	from = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, packed, 0);
 	if (from == MAP_FAILED)
 		return -1;
-	fd = new_mapped(dir, 0400, size, &into);
+	errno = EIO;
+	fd = is_frame_of(from, (size_t)st.st_size, size) ? new_mapped(dir, 0400, size, &into) : -1;
 	if (fd >= 0) {
 		result = decompress(into, size, from, (size_t)st.st_size, prefix);
 		munmap(into, size);

@@ -310,6 +310,8 @@ int am_fallback_put(unsigned int type, const void *data, size_t size, const stru
 	if (base_fd == -1 ||
 	    (kept >= 0 && am_object_given(dir, kept, &base) == 0 && plan(&object, &base, append_to >= 0) == 0))
 		fd = put_making_room(dir, &object, &base, append_to >= 0, data, size, &made);
+	if (fd < 0 && errno == ENOENT) /* the base was replaced meanwhile */
+		errno = EBADFD;
 	if (fd >= 0 && info)
 		*info = made;
 	if (kept >= 0)
