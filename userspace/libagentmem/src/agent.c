@@ -105,7 +105,7 @@ static int make_agent(int dir, const char *name, const struct agent *like)
 		unlinkat(dir, name, 0); /* a damaged one */
 		result = am_store_link(dir, fd, name);
 	}
-	close(fd);
+	am_store_discard(dir, fd);
 	return result;
 }
 

@@ -151,12 +151,12 @@ static int unpack_file(int dir, const struct object *object, int packed)
 		return -1;
 	plain = am_unpack_file(dir, packed, object->length - object->start, &prefix);
 	if (plain >= 0 && check_own(object, &base, plain) < 0) {
-		am_store_close(plain);
+		am_store_discard(dir, plain);
 		plain = -1;
 	}
 	if (prefix.data)
 		am_object_unmap(&prefix);
-	return plain < 0 ? -1 : am_store_sealed(plain);
+	return plain < 0 ? -1 : am_store_sealed(dir, plain);
 }
 
 /*
@@ -188,10 +188,12 @@ static int unpack(int dir, const struct object *object, int packed)
 		return errno == EIO ? damaged(dir, object) : -1;
 	am_count(DECOMPRESSIONS, 1);
 	am_count(DECOMPRESS_NS, nanoseconds() - began);
-	if (link_plain(dir, object, plain) == 0)
-		return plain;
-	am_store_close(plain);
-	return -1;
+	if (link_plain(dir, object, plain) < 0) {
+		am_store_discard(dir, plain);
+		return -1;
+	}
+	am_store_unname(dir, plain);
+	return plain;
 }
 
 int am_object_pages(int dir, const struct object *object, bool *packed)

@@ -236,6 +236,9 @@ static void sweep_all(int dir, const struct names *names, const ino_t *living, s
 		if (strchr("ag", names->list[i][0]))
 			sweep_agent(dir, names->list[i], living, alive);
 	for (size_t i = 0; i < names->count; i++)
+		if (names->list[i][0] == 't')
+			am_store_sweep(dir, names->list[i]);
+	for (size_t i = 0; i < names->count; i++)
 		if (strchr("rzb", names->list[i][0]))
 			sweep_part(dir, names->list[i]);
 	for (size_t i = 0; i < names->count; i++) {

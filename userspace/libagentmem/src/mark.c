@@ -133,7 +133,7 @@ static int cool(int dir, const struct object *object, uint32_t temperature)
 	if (packed < 0)
 		return errno == EINVAL ? 0 : -1;
 	dropped = locked_drop(dir, object, packed);
-	am_store_close(packed);
+	am_store_discard(dir, packed);
 	am_count(COMPRESSIONS, 1);
 	return dropped ? 0 : -1;
 }

@@ -41,7 +41,7 @@ static int new_mapped(int dir, mode_t mode, size_t size, void **mapped)
 		if (*mapped != MAP_FAILED)
 			return fd;
 	}
-	am_store_close(fd);
+	am_store_discard(dir, fd);
 	return -1;
 }
 
@@ -77,7 +77,7 @@ int am_pack_file(int dir, int plain, uint64_t size, const struct agentmem_view *
 		fd = made && made < size ? am_store_temporary(dir, 0400) : -1;
 	}
 	if (fd >= 0 && am_store_write(dir, fd, into, made) < 0) {
-		am_store_close(fd);
+		am_store_discard(dir, fd);
 		fd = -1;
 	}
 	if (from != MAP_FAILED)
@@ -132,7 +132,7 @@ int am_unpack_file(int dir, int packed, uint64_t size, const struct agentmem_vie
 		result = decompress(into, size, from, (size_t)st.st_size, prefix);
 		munmap(into, size);
 		if (result < 0) {
-			am_store_close(fd);
+			am_store_discard(dir, fd);
 			fd = -1;
 		}
 	}

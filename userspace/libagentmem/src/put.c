@@ -89,7 +89,7 @@ static int fill(int dir, struct object *object, const struct object *base, bool 
 	if ((!append || write_base(dir, fd, base, object->start) == 0) && am_store_write(dir, fd, data, size) == 0 &&
 	    hash_file(fd, object, base) == 0)
 		return fd;
-	am_store_close(fd);
+	am_store_discard(dir, fd);
 	return -1;
 }
 
@@ -175,7 +175,7 @@ static int publish(int dir, struct object *object, int own)
 		am_keep_remove(dir, object->digest);
 		errno = why;
 	}
-	close(record);
+	am_store_discard(dir, record);
 	return held;
 }
 
@@ -267,7 +267,7 @@ static int put(int dir, struct object *object, const struct object *base, bool a
 			am_store_close(found);
 		}
 	}
-	am_store_close(own);
+	am_store_discard(dir, own);
 	return fd;
 }
 

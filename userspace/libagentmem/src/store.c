@@ -137,38 +137,6 @@ void am_store_unlock(int lock)
 
 /* -- files ---------------------------------------------------------------- */
 
-int am_store_temporary(int dir, mode_t mode)
-{
-	int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
-
-	return fd < 0 ? am_store_full(dir) : fd;
-}
-
-/* Not of /proc/self: that is the first thread, which may have ended. */
-static void magic_link(char path[64], int fd)
-{
-	snprintf(path, 64, "/proc/thread-self/fd/%d", fd);
-}
-
-int am_store_sealed(int fd)
-{
-	char path[64];
-	int sealed;
-
-	magic_link(path, fd);
-	sealed = open(path, O_RDONLY | O_CLOEXEC);
-	am_store_close(fd);
-	return sealed;
-}
-
-int am_store_link(int dir, int fd, const char *name)
-{
-	char path[64];
-
-	magic_link(path, fd);
-	return linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW) < 0 ? am_store_full(dir) : 0;
-}
-
 bool am_store_allows(uint64_t end)
 {
 	struct rlimit limit;

@@ -10,6 +10,7 @@
  *	r-DIGEST	its own content, plain
  *	z-DIGEST	its own content, compressed
  *	a-NS-PID-START	the record of the agent that a process belongs to (agent.h); processes of one agent are links of one
+ *	t-NUMBER	a file in the making, on a file system without O_TMPFILE; its process holds a shared flock(2) on it
  *	lock		whoever adds, removes or links anything holds an exclusive flock(2) on it
  *	totals		counters of the store (agent.h)
  *
@@ -37,12 +38,18 @@ int am_store_open(void);
 int am_store_lock(int dir);
 void am_store_unlock(int lock);
 
-/* A file without a name, or -1. EDQUOT: no more files; ENOMEM: no more room. */
+/* A new file that only this process uses, or -1. EDQUOT: no more files; ENOMEM: no more room. */
 int am_store_temporary(int dir, mode_t mode);
-/* The same file, opened for reading only, so that no mapping can be made writable. Closes `fd` in any case. */
-int am_store_sealed(int fd);
-/* Gives it one. EEXIST stays an error. */
+/* Removes it, or the file that am_store_sealed() returned, unless it was linked; it stays open. errno stays as it is. */
+void am_store_unname(int dir, int fd);
+/* The same, and closes it. */
+void am_store_discard(int dir, int fd);
+/* The same file, opened for reading only, so that no mapping can be made writable. On failure it is discarded. */
+int am_store_sealed(int dir, int fd);
+/* Links it to a name. EEXIST stays an error. */
 int am_store_link(int dir, int fd, const char *name);
+/* Removes a file in the making if its process has ended. */
+void am_store_sweep(int dir, const char *name);
 
 /* Whether the process may write a file up to there; else ENOMEM. Beyond its limit (RLIMIT_FSIZE) there would be a signal. */
 bool am_store_allows(uint64_t end);
