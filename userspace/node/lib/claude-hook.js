@@ -8,9 +8,11 @@
 'use strict';
 
 const fs = require('node:fs');
-const { tmpdir } = require('node:os');
+const { constants, tmpdir } = require('node:os');
 const { basename, join } = require('node:path');
 const { History, agent, alloc, attach, mark, share } = require('../index.js');
+const { check } = require('./errors.js');
+const native = require('./native.js');
 
 const GRANTS = 100; // kept at once; an agent may have 128 that nobody claimed
 const PATIENCE = 5000; // ms for another hook of the session to end
@@ -36,31 +38,36 @@ function place() {
   return directory;
 }
 
-/** Runs `body` while no other hook of the session does: tools may run side by side. */
+/**
+ * Runs `body` while no other hook of the session does: tools may run side by side. The kernel releases the lock when its
+ * holder ends. The file is removed with the session, so a lock on a file that lost its name does not count.
+ */
 async function alone(file, body) {
-  const lock = `${file}.lock`;
+  const path = lockOf(file);
   const deadline = Date.now() + PATIENCE;
   for (;;) {
+    const fd = fs.openSync(path, 'a', 0o600);
     try {
-      fs.writeFileSync(lock, String(process.pid), { flag: 'wx', mode: 0o600 });
-      break;
-    } catch (error) {
-      if (error.code !== 'EEXIST') throw error;
-      if (Date.now() > deadline) breakLock(lock);
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      if (locked(fd) && isNamed(path, fd)) return body();
+    } finally {
+      fs.closeSync(fd);
     }
-  }
-  try {
-    return body();
-  } finally {
-    fs.rmSync(lock, { force: true });
+    if (Date.now() > deadline) throw new Error(`another hook of this session does not end: it holds the lock of ${path}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
 
-function breakLock(lock) {
-  const holder = Number(fs.readFileSync(lock, 'utf8'));
-  if (holder && fs.existsSync(`/proc/${holder}`)) throw new Error(`another hook of this session, process ${holder}, does not end`);
-  fs.rmSync(lock, { force: true });
+const lockOf = (file) => `${file}.lock`;
+
+function locked(fd) {
+  const answer = native.lock(fd);
+  return answer === -constants.errno.EWOULDBLOCK ? false : check(answer, 'flock') === 0;
+}
+
+function isNamed(path, fd) {
+  const named = fs.statSync(path, { throwIfNoEntry: false });
+  const open = fs.fstatSync(fd);
+  return named?.ino === open.ino && named.dev === open.dev;
 }
 
 /** What a session keeps: objects that are granted to Claude Code, known by their digests. */
@@ -98,6 +105,7 @@ class Kept {
   releaseAll() {
     for (const digest of [this.state.transcript, ...this.state.results]) this.#release(digest);
     fs.rmSync(this.file, { force: true });
+    fs.rmSync(lockOf(this.file), { force: true }); // which this hook holds
   }
 
   save() {

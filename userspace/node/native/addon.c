@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -154,6 +155,16 @@ static int mark(struct job *job)
 	return job->handle ? mark_fd(job, job->handle->fd) : with_process(job, job->number[PID], mark_fd);
 }
 
+/* -- files -- */
+
+/* EWOULDBLOCK: another open file has the lock. It ends with this one. */
+static int lock(struct job *job)
+{
+	return flock(job->number[0], LOCK_EX | LOCK_NB);
+}
+
+/* -- figures -- */
+
 static int smu_stats(struct job *job)
 {
 	job->figures.smu.size = sizeof(job->figures.smu);
@@ -224,6 +235,7 @@ static const struct call calls[] = {
 	{"adopt", "n", true, adopt, give_made},
 	{"share", "hnn", false, share, NULL},
 	{"mark", "onnnnnnd", false, mark, NULL},
+	{"lock", "n", false, lock, NULL},
 	{"smuStats", "h", false, smu_stats, am_give_smu_figures},
 	{"agentStats", "nn", false, agent_stats, am_give_agent_figures},
 };

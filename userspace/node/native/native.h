@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The addon: libagentmem's calls as JavaScript sees them, and no more. What is convenient is in the JavaScript around it, which
+ * The addon: libagentmem's calls as JavaScript sees them, and flock(2), which Node does not have. What is convenient is in the JavaScript around it, which
  * also checks arguments: nobody else can reach these functions.
  *
  * Nothing here is global, so any number of contexts (worker threads) may load it. A call that fails answers -errno.

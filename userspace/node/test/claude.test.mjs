@@ -1,15 +1,28 @@
 // SPDX-License-Identifier: MIT
 // The adapters for the Claude Agent SDK, and the hook for Claude Code, without either; tests/native has them with the real ones.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { stats } from '../index.mjs';
 import { SmuSessionStore, ToolResults } from '../lib/claude.mjs';
+import native from '../lib/native.js';
 import { ENTRY, descriptors, program, unique } from './tools.mjs';
 
 const HOOK = fileURLToPath(new URL('../lib/claude-hook.js', import.meta.url));
@@ -166,6 +179,51 @@ test('hooks that run side by side lose nothing; the oldest results make room', a
   assert.deepEqual(await held(...kept.results), [false, false, true, true, true, true]);
   hook('SessionEnd');
   assert.deepEqual(await held(...digests), Array(6).fill(false));
+});
+
+/** Starts a hook; resolves when it has ended. */
+function started({ env, input }, event, more) {
+  const child = spawn('/bin/sh', ['-c', `exec '${process.execPath}' '${HOOK}'`], { env });
+  child.stdin.end(JSON.stringify({ ...input, hook_event_name: event, ...more }));
+  child.stderr.setEncoding('utf8');
+  let said = '';
+  child.stderr.on('data', (text) => (said += text));
+  return { child, ended: once(child, 'close').then(([status]) => ({ status, said })) };
+}
+
+test('hooks of a session wait for its lock, and for nothing else', async (t) => {
+  const session = claude(t);
+  const { hook, state } = session;
+  const lock = `${state}.lock`;
+  hook('Stop');
+  writeFileSync(lock, String(process.pid)); // a hook that was killed left it
+  const before = Date.now();
+  hook('Stop');
+  assert.ok(Date.now() - before < 4000);
+
+  const [first, second] = [openSync(lock, 'a'), openSync(`${lock}.second`, 'a')];
+  assert.equal(native.lock(first), 0);
+  assert.equal(native.lock(second), 0);
+  rmSync(state);
+  const { child, ended } = started(session, 'Stop');
+  await setTimeout(700);
+  renameSync(`${lock}.second`, lock); // as if the session had ended and begun anew
+  closeSync(first);
+  await setTimeout(700);
+  assert.equal(child.exitCode, null);
+  assert.ok(!existsSync(state));
+  closeSync(second);
+  assert.deepEqual(await ended, { status: 0, said: '' });
+  assert.ok(existsSync(state));
+});
+
+test('the lock of a session goes with it, whatever hooks run then', async (t) => {
+  const session = claude(t);
+  const { hook, state } = session;
+  const hooks = Array.from({ length: 12 }, (_, i) => started(session, i % 3 ? 'Stop' : 'SessionEnd').ended);
+  for (const done of await Promise.all(hooks)) assert.deepEqual(done, { status: 0, said: '' });
+  hook('SessionEnd');
+  assert.deepEqual([existsSync(state), existsSync(`${state}.lock`)], [false, false]);
 });
 
 test('input that is not a hook gets one line, and stops nothing', (t) => {
