@@ -10,10 +10,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
-from shell import Shell, wait_for
+from shell import PROGRAM, Shell, wait_for
 
 import agentmem
 
@@ -61,6 +62,45 @@ def test_what_put_is_told_reaches_the_object(shell: Shell, fresh: Fresh) -> None
         stats = smu.stats()
     assert stats.type is agentmem.Type.TOOL_DEF and stats.flags & 1 << 3
     assert stats.node == 0
+
+
+def test_what_an_object_cannot_hold_is_not_read_to_its_end(shell: Shell, fresh: Fresh) -> None:
+    digest = shell.put(fresh(2000))
+    script = 'ulimit -f 8; yes | "$0" "$@"; exit $?'
+    for words in (("put", "-"), ("put", "/dev/zero"), ("append", digest, "-")):
+        before = agentmem.stats(agentmem.Scope.DOMAIN)
+        argv = ["timeout", "60", "bash", "-c", script, str(PROGRAM), *words, f"--with={shell.holder.pid}"]
+        done = subprocess.run(argv, capture_output=True, env=shell.env)
+        assert done.returncode == 1 and done.stdout == b"", done
+        most = 8192 - (2000 if words[0] == "append" else 0)
+        cause, next = done.stderr.decode().splitlines()
+        assert f"{words[-1]}: is more than an object may hold: {most} bytes" in cause and next == "next: ulimit -f"
+        assert agentmem.stats(agentmem.Scope.DOMAIN).smus == before.smus
+
+
+def test_a_large_file_is_refused_before_it_is_read(shell: Shell) -> None:
+    with (shell.place / "large").open("wb") as file:
+        file.truncate((1 << 30) + 1)
+    started = time.monotonic()
+    told = shell.fails(1, "put", str(shell.place / "large"))
+    assert told == f"error: {shell.place}/large: is more than an object may hold: {1 << 30} bytes\n"
+    with (shell.place / "large").open("rb") as file:
+        done = subprocess.run([PROGRAM, "put", "-"], stdin=file, capture_output=True, env=shell.env)
+    assert done.stderr.startswith(b"error: -: is more than") and time.monotonic() - started < 30
+
+
+def test_a_file_is_read_from_where_it_is(shell: Shell) -> None:
+    with (shell.place / "large").open("wb+") as file:
+        file.seek(1 << 30)
+        file.write(b"at its end")
+        file.seek(-10, os.SEEK_CUR)
+        done = subprocess.run(
+            [PROGRAM, "put", "-", "--", "sh", "-c", 'agentmem get "$SMU"'],
+            stdin=file,
+            capture_output=True,
+            env=shell.env,
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"at its end", b"")
 
 
 @pytest.mark.guest

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import agentmem
 from agentmem import Smu, Type
-from agentmem.command import find, lifetime
+from agentmem.command import content, find, lifetime
 from agentmem.command.trouble import Exit, Trouble
 
 
 def put(args: Namespace) -> int:
     def make() -> Smu:
-        data, of = _content(args.file), kind(args.type) or Type.CONVERSATION
+        data, of = content.read(args.file), kind(args.type) or Type.CONVERSATION
         compress = not args.no_compress
         with find.smu(args.base) if args.base else contextlib.nullcontext() as base:
             return agentmem.put(data, of, base=base, compress=compress, node=args.node, importance=args.importance)
@@ -27,7 +27,7 @@ def put(args: Namespace) -> int:
 def append(args: Namespace) -> int:
     def make() -> Smu:
         with find.smu(args.object) as base:
-            return base.append(_content(args.file), kind(args.type))
+            return base.append(content.read(args.file, len(base)), kind(args.type))
 
     return _last(make, args)
 
@@ -66,10 +66,3 @@ def _last(make: lifetime.Make, args: Namespace) -> int:
     if args.process:
         return lifetime.with_process(make, args.process, args.json)
     return lifetime.until_told(make, args.json)
-
-
-def _content(name: str) -> bytes:
-    data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    if not data:
-        raise Trouble(f"{name}: is empty; an object has one byte or more")
-    return data
