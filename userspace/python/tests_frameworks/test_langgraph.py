@@ -26,6 +26,7 @@ from langgraph.store.memory import InMemoryStore
 
 import agentmem
 from agentmem.langgraph import AgentmemSaver, AgentmemStore
+from agentmem.langgraph.pieces import THRESHOLD, keep
 
 SIZES = (10, 300, 5000, 20_000)
 CAPABILITIES = 8
@@ -231,6 +232,13 @@ def test_without_descriptors_values_are_ordinary_memory(caplog: pytest.LogCaptur
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert "kept as ordinary memory: Too many open files" in caplog.text
     assert saver.blobs["two", "", "other", "1"][1].count(b"text") == 99
+
+
+def test_what_no_object_can_hold_is_ordinary_memory(caplog: pytest.LogCaptureFixture) -> None:
+    size = (1 << 30) + 1
+    piece = keep(("bytes", bytes(size)), None, THRESHOLD)
+    assert isinstance(piece.body, bytes) and len(piece.body) == size
+    assert f"a value of {size} bytes is kept as ordinary memory: more than an object may hold" in caplog.text
 
 
 # -- the store --

@@ -16,7 +16,7 @@ Typed: TypeAlias = tuple[str, bytes]  # what a serializer gives: how, and the by
 Key: TypeAlias = tuple[str, str, str, str | int | float]  # thread, namespace, channel, version
 
 THRESHOLD = 4096  # bytes: what is smaller takes less as ordinary memory than a page and a descriptor
-NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EDQUOT)
+NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EDQUOT, errno.E2BIG)  # no object can hold it: memory can
 log = logging.getLogger(__name__)
 
 
@@ -61,7 +61,8 @@ def keep(value: Typed, before: Piece | None, threshold: int) -> Piece:
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
-            log.warning("a value of %d bytes is kept as ordinary memory: %s", len(body), error.strerror)
+            why = "more than an object may hold" if error.errno == errno.E2BIG else error.strerror
+            log.warning("a value of %d bytes is kept as ordinary memory: %s", len(body), why)
     return Piece(kind, head, bytes(body), len(body))
 
 

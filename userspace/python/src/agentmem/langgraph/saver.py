@@ -21,8 +21,8 @@ class AgentmemSaver(InMemorySaver):
     that are equal in other threads, or in other processes of this user, are held once, too. All are compressed by
     agentmem.mark(Temperature.COLD).
 
-    threshold: bytes below which a value stays ordinary memory. Each list that grows takes one descriptor; when these
-    run out, values become ordinary memory, and a warning is logged.
+    threshold: bytes below which a value stays ordinary memory. Each list that grows takes one descriptor. Values become
+    ordinary memory, and a warning is logged, when descriptors run out or a value is more than an object may hold.
     """
 
     def __init__(self, *, serde: SerializerProtocol | None = None, threshold: int = THRESHOLD) -> None:
