@@ -137,6 +137,8 @@ def test_the_package_has_what_is_needed_and_nothing_else(package: Path) -> None:
     assert {"binding.gyp", "scripts/flags.js", "prebuilds/linux-x64/libagentmem-node.glibc.node"} <= names
     sources = {f"libagentmem/src/{path.name}" for path in (node.BINDING / "libagentmem" / "src").glob("*.[ch]")}
     assert sources <= names and "libagentmem/include/agentmem.h" in names
+    licences = {f"libagentmem/licenses/{name}" for name in ("NOTICE.txt", "zstd.txt", "LGPL-3.0.txt", "GPL-3.0.txt")}
+    assert licences <= names, "zstd and nettle are in the binary"
     other = re.compile(r"test/|build/|node_modules/|libagentmem/(tests|man)/|.*\.tgz")
     assert not [name for name in names if other.match(name)]
     assert package.stat().st_size < 2 << 20

@@ -142,6 +142,14 @@ def test_the_licence_goes_with_every_copy(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/licenses/LICENSE"))
         assert archive.read(name) == (binding.PROJECT.parent / "node" / "LICENSE").read_bytes()
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        assert b"License-Expression: MIT AND BSD-3-Clause AND LGPL-3.0-or-later\n" in archive.read(name)
+        found = [name for name in archive.namelist() if "/licenses/libagentmem/" in name]
+        placed = {Path(name).name: archive.read(name) for name in found}
+    assert linked(wheel)[0] == NEEDED, "zstd and nettle are in the extension"
+    texts = binding.PROJECT.parent / "libagentmem" / "licenses"
+    assert placed == {path.name: path.read_bytes() for path in texts.iterdir()}
+    assert {"NOTICE.txt", "zstd.txt", "LGPL-3.0.txt", "GPL-3.0.txt"} == placed.keys()
 
 
 def test_build_errors_are_told(tmp_path: Path) -> None:
