@@ -2,8 +2,14 @@
 /*
  * nodes NODE: that memory of a node without processors is memory. Prints one line for each thing that was found, "NAME VALUE";
  * ends with 1 at the first call that fails. Contents are small: behind emulated CXL a megabyte takes a second.
+ *
+ * nodes NODE hold: allocates objects on the node and reports their physical address, then "end". For each line of stdin
+ * it compares all of their bytes and reports again. Meanwhile the node may go off-line, or lose a page.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +67,11 @@ static void told(const char *name, long value)
 	printf("%s %ld\n", name, value);
 }
 
+static void told_of(const char *object, const char *name, long value)
+{
+	printf("%s_%s %ld\n", object, name, value);
+}
+
 /* Memory of a process, there and back. */
 static void plain(int node)
 {
@@ -116,12 +127,126 @@ static void look(const char *name, int fd, int node)
 	munmap(at, SIZE);
 }
 
+/* -- objects that are held ------------------------------------------------ */
+
+#define PAGE_OF_ADDRESS 5
+#define NONE (-1)
+
+static const struct agent_mark cold = { .valid = AGENT_MARK_TEMPERATURE, .temperature = AGENT_TEMP_COLD };
+
+static struct held {
+	const char *name;
+	uint64_t seed;
+	int compressed;
+	int fd;
+	unsigned char *map;
+} objects[] = {
+	{ .name = "resident", .seed = 4 },
+	{ .name = "neighbour", .seed = 5 },
+	{ .name = "cold", .seed = 6, .compressed = 1 },
+};
+
+#define OBJECTS ((int)(sizeof(objects) / sizeof(objects[0])))
+
+static sigjmp_buf on_sigbus;
+
+static void caught(int number)
+{
+	siglongjmp(on_sigbus, number);
+}
+
+/* 1: equal, 0: different, NONE: SIGBUS. */
+static int compare_mapped(const unsigned char *page, const unsigned char *with)
+{
+	return sigsetjmp(on_sigbus, 1) ? NONE : !memcmp(page, with, PAGE);
+}
+
+/* Of the pages of an object: how many are right by read and by mapping, and the last one that is an error. */
+static void survey(const struct held *object, int node)
+{
+	int read = 0, mapped = 0, eio = NONE, sigbus = NONE;
+	static unsigned char page[PAGE];
+	struct agent_smu_stats found = stats(object->fd);
+
+	told_of(object->name, "compressed", !found.resident_top && !found.resident_lower);
+	fill(wanted, object->seed);
+	for (int i = 0; i < PAGES; i++) {
+		const unsigned char *with = wanted + i * PAGE;
+		ssize_t got = pread(object->fd, page, PAGE, i * PAGE);
+		int equal = compare_mapped(object->map + i * PAGE, with);
+
+		read += got == PAGE && !memcmp(page, with, PAGE);
+		if (got < 0 && errno == EIO)
+			eio = i;
+		mapped += equal == 1;
+		if (equal == NONE)
+			sigbus = i;
+	}
+	told_of(object->name, "read", read);
+	told_of(object->name, "mapped", mapped);
+	told_of(object->name, "eio", eio);
+	told_of(object->name, "sigbus", sigbus);
+	told_of(object->name, "there", on_node(object->map, -1, node));
+}
+
+static uint64_t physical_address(const unsigned char *page)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	uint64_t entry;
+
+	check(fd >= 0, "pagemap");
+	check(pread(fd, &entry, sizeof(entry), (uintptr_t)page / PAGE * sizeof(entry)) == sizeof(entry), "pagemap");
+	check(entry >> 63, "page is not present");
+	close(fd);
+	return (entry & ((1ULL << 55) - 1)) * PAGE;
+}
+
+static void map(struct held *object, int flags)
+{
+	object->map = mmap(NULL, SIZE, PROT_READ, MAP_SHARED | flags, object->fd, 0);
+	check(object->map != MAP_FAILED, "mmap of an SMU");
+}
+
+static void end_of_report(void)
+{
+	puts("end");
+	fflush(stdout);
+}
+
+static void hold(int node)
+{
+	char line[16];
+
+	signal(SIGBUS, caught);
+	for (struct held *one = objects; one < objects + OBJECTS; one++) {
+		fill(wanted, one->seed);
+		one->fd = smu(node);
+		map(one, MAP_POPULATE);
+		told_of(one->name, "there", on_node(one->map, -1, node));
+		if (one->compressed) { /* what is mapped stays resident */
+			munmap(one->map, SIZE);
+			mark(one->fd, cold);
+			map(one, 0);
+		}
+	}
+	told_of(objects[0].name, "address", (long)physical_address(objects[0].map + PAGE_OF_ADDRESS * PAGE));
+	end_of_report();
+	while (fgets(line, sizeof(line), stdin)) {
+		for (int i = 0; i < OBJECTS; i++)
+			survey(objects + i, node);
+		end_of_report();
+	}
+}
+
 int main(int argc, char **argv)
 {
-	int node = argc == 2 ? atoi(argv[1]) : 0, fd;
+	int node = argc > 1 ? atoi(argv[1]) : 0, fd;
 	const struct agent_mark there = { .valid = AGENT_MARK_NODE, .node = node };
-	const struct agent_mark cold = { .valid = AGENT_MARK_TEMPERATURE, .temperature = AGENT_TEMP_COLD };
 
+	if (argc > 2 && !strcmp(argv[2], "hold")) {
+		hold(node);
+		return 0;
+	}
 	fill(wanted, 1);
 	plain(node);
 
