@@ -24,7 +24,7 @@ from harness.bench.core import Core
 from harness.bench.isolation import Isolation, Line
 from harness.bench.rows import Row
 from harness.cache import REPO, new_file
-from harness.errors import EXIT_OK
+from harness.errors import EXIT_OK, UsageError
 from harness.kernel import Kernel
 from harness.progress import step
 from harness.verbs import bench_density, bench_policy, bench_shim, bench_tiers
@@ -32,6 +32,17 @@ from harness.verbs.exec import memory
 
 SUMMARY = "what calls and shim cost, what another domain can time, how densely texts are held, who goes first, where to"
 WHAT = ("core", "isolation", "density", "policy", "tiers", "shim")
+# The benchmarks that an option is for; --out and --json are for all.
+TAKEN_BY = {
+    "quick": ("core", "isolation", "policy", "tiers", "shim"),
+    "topology": ("core", "isolation", "tiers"),
+    **dict.fromkeys(("agents", "scale", "memory"), ("density", "tiers")),
+    "corpus": ("density", "policy", "tiers"),
+    **dict.fromkeys(("fleet", "conversations", "minutes", "chunk", "profile"), ("density",)),
+    **dict.fromkeys(("policy_source", "half"), ("policy",)),
+    "limit": ("tiers",),
+    **dict.fromkeys(("all", "only"), ("shim",)),
+}
 WIDE = 200  # columns of a table in a file
 STYLES = {"met": "green", "missed": "red", "undecided": "yellow", "": ""}
 
@@ -39,7 +50,9 @@ STYLES = {"met": "green", "missed": "red", "undecided": "yellow", "": ""}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=WHAT, help="which measurement")
     parser.add_argument("--quick", action="store_true", help="core, isolation, policy, tiers, shim: within a minute")
-    parser.add_argument("--topology", metavar="T", help="the guests' memory topology (default uma; tiers: hmat)")
+    parser.add_argument(
+        "--topology", metavar="T", help="core, isolation, tiers: memory topology (default uma; tiers: hmat)"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where results go (default out/bench-WHAT)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, alone on stdout")
     bench_density.add_arguments(parser)
@@ -49,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    _refuse_unused(args)
     args.topology = args.topology or (bench_tiers.TOPOLOGY if args.what == "tiers" else "uma")
     topology.measured(args.topology)  # before the build: a typing error should not take minutes to be noticed
     memory(args.topology)
@@ -72,6 +86,15 @@ def run(args: argparse.Namespace) -> int:
         "topology": args.topology,
     }
     return _core(built, args, about, out) if args.what == "core" else _isolation(built, args, about, out)
+
+
+def _refuse_unused(args: argparse.Namespace) -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    for name, takers in TAKEN_BY.items():
+        if args.what not in takers and getattr(args, name) != parser.get_default(name):
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"bench {args.what} takes no {option}: it is for {', '.join(takers)}")
 
 
 def _core(built: Kernel, args: argparse.Namespace, about: dict[str, Any], out: Path) -> int:
