@@ -205,12 +205,16 @@ ACTIVE = ("while 30 % read", "read / plain", "99th percentile / plain", "stalled
 
 def _stored(told: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """What the kernel says of its store: where the memory is."""
-    seen = {name: entry["store"] for name, entry in told["contestants"].items() if "store" in entry}
-    parts = ("resident", "charged", "pool")
-    return [(name, f"{one['objects']:,}", *(f"{one[part] / MB:,.2f}" for part in parts)) for name, one in seen.items()]
+    seen = {name: entry for name, entry in told["contestants"].items() if "store" in entry}
+    rows = []
+    for name, entry in seen.items():
+        store, parts = entry["store"], whole.stack(entry)
+        sizes = (store["resident"], store["charged"], store["pool"], parts["slab"], parts["rest"])
+        rows.append((name, f"{store['objects']:,}", *(f"{size / MB:,.2f}" for size in sizes)))
+    return rows
 
 
-STORED = ("in the store", "objects", "uncompressed MB", "compressed MB", "its pages MB")
+STORED = ("in the store", "objects", "uncompressed MB", "compressed MB", "its pages MB", "slab MB", "the rest MB")
 
 
 def _profiled(told: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import cli
-from harness.bench.density import contest, whole
+from harness.bench.density import contest, draw, whole
 from harness.bench.density.contest import Contestant, Outcome
 from harness.bench.density.fleets import Agent, Fleet, Name, Piece, Text
 from harness.bench.density.limit import Limit
@@ -73,7 +74,22 @@ def test_active_agents_are_read() -> None:
 def test_what_the_store_says_of_itself_is_in_the_result() -> None:
     said = {"chunk": 131072, "objects": 2, "resident": 0, "charged": 4 * MB, "pool": 5 * MB, "contexts": MB}
     outcome = read(output((8, 6 * MB, 500), late=[{"event": "store", **said}]), one=Contestant.AGENT_MEM)
-    assert whole.contestant(outcome, fleet())["store"] == said
+    entry = whole.contestant(outcome, fleet())
+    assert entry["store"] == said
+    parts = whole.stack(entry)
+    assert parts == {"uncompressed": 0, "compressed": 4 * MB, "pages": MB, "slab": 0, "rest": MB}
+    assert sum(parts.values()) == entry["measured"]["used_bytes"]
+
+
+def test_where_the_memory_is_gets_a_chart_if_a_contestant_has_a_store(tmp_path: Path) -> None:
+    said = {"chunk": 131072, "objects": 2, "resident": MB, "charged": 4 * MB, "pool": 5 * MB, "contexts": MB}
+    stored = read(output((8, 6 * MB, 500), late=[{"event": "store", **said}]), one=Contestant.AGENT_MEM)
+    plain = read(output((4, 30 * MB, 500)))
+    for outcomes, names in (([plain], ["memory", "time", "agents"]), ([plain, stored], ["memory", "stack"])):
+        told = whole.summary(fleet(), Limit(1, MB, MB, MB), outcomes, 2.0)
+        drawn = [svg.stem for _, svg in draw.fleet("a fleet", told, outcomes, tmp_path / "fleet")]
+        assert drawn[: len(names)] == [f"fleet-{name}" for name in names]
+    assert "8 of 8 agents" in (tmp_path / "fleet-stack.svg").read_text()
 
 
 @pytest.mark.parametrize(

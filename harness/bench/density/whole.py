@@ -111,6 +111,22 @@ def contestant(outcome: Outcome, fleet: Fleet) -> dict[str, Any]:
     return entry
 
 
+def stack(entry: Mapping[str, Any]) -> dict[str, int]:
+    """Where the memory of a contestant with a store is, in bytes, for the agents that were measured.
+
+    `pages` is what the store's pages take beyond their content; `rest` is memory of the processes, page tables and
+    the like. Samples of the kernel's counters are taken one after the other, so the rest may come out below 0.
+    """
+    store, measured = entry["store"], entry["measured"]
+    parts: dict[str, int] = {
+        "uncompressed": store["resident"],
+        "compressed": store["charged"],
+        "pages": store["pool"] - store["charged"],
+        "slab": measured["slab_bytes"],
+    }
+    return {**parts, "rest": measured["used_bytes"] - sum(parts.values())}
+
+
 def _shares(samples: Mapping[str, int]) -> dict[str, float]:
     """The functions that took most of the processors' time, as parts of 1."""
     taken = sum(samples.values())
