@@ -105,7 +105,7 @@ def _tables(measured: Comparison) -> list[tuple[Sequence[str], Sequence[tuple[st
         )
         for row in measured.rows()
     ]
-    stalled = f"ms of stalls in {measured.active / 3600:,.1f} h at work, limit"
+    stalled = f"ms stalled in {measured.active / 3600:,.1f} h of active agents, limit"
     tables: list[tuple[Sequence[str], Sequence[tuple[str, ...]]]] = [
         (("MB decompressed, limit", *COSTS[1:]), costs),
         ((stalled, *COSTS[2:]), stalls),

@@ -18,7 +18,7 @@ COLOURS = {
 
 
 def costs(measured: Comparison, stem: Path) -> tuple[Path, Path]:
-    """What is decompressed and for how long agents at work wait, by limit; returns the paths of PNG and SVG."""
+    """What is decompressed and for how long active agents stall, by limit; returns the paths of PNG and SVG."""
     figure = Figure(figsize=(11, 4.5), dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2)
     limits = [100 * limit for limit in measured.costs]
@@ -28,7 +28,7 @@ def costs(measured: Comparison, stem: Path) -> tuple[Path, Path]:
         left.plot(limits, shares, marker="o", label=name, color=colour)
         right.plot(limits, [cost.stall for cost in line], marker="o", label=name, color=colour)
     left.set_ylabel("decompressed, % of what is read")
-    right.set_ylabel(f"seconds of stalls in {measured.active / 3600:,.1f} h at work")
+    right.set_ylabel(f"seconds stalled in {measured.active / 3600:,.1f} h of active agents")
     for axes in (left, right):
         _finish(axes)
     return charts.save(figure, stem)
