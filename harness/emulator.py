@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from harness import accel, apt, proc
-from harness.accel import QEMU
+from harness.accel import QEMU, Accel
 from harness.cache import cache_dir, locked, log_file, new_dir
 from harness.errors import LabError, ToolError
 from harness.logs import fresh
@@ -27,7 +27,7 @@ RELEASE = Path("/etc/os-release")
 
 def least(memory: Topology, cpus: int) -> tuple[int, int]:
     """The oldest version that runs such a guest."""
-    emulated = memory.emulated or accel.probe(accel.MACHINE + memory.machine).name == "tcg"
+    emulated = accelerator(memory).name == "tcg"
     return max(memory.least_qemu, PARALLEL) if emulated and cpus > 1 else memory.least_qemu
 
 
@@ -49,11 +49,23 @@ def installed() -> tuple[int, int]:
 
 
 def version(path: str) -> tuple[int, int]:
+    major, minor = release(path).split(".")[:2]
+    return int(major), int(minor)
+
+
+def release(path: str) -> str:
+    """The whole version, such as 10.0.2. ToolError: the program does not tell it."""
     said = proc.run([path, "--version"], timeout=60).stdout
-    found = re.search(r"version (\d+)\.(\d+)", said)
+    found = re.search(r"version (\d+\.\d+(?:\.\d+)*)", said)
     if not found:
         raise ToolError(f"{path} does not tell its version", hint="harness doctor")
-    return int(found[1]), int(found[2])
+    return found[1]
+
+
+def accelerator(memory: Topology, counted: bool = False) -> Accel:
+    """What a guest with such a memory runs on. counted: its clock counts instructions."""
+    why_not = "instructions are counted" if counted else memory.emulated
+    return Accel("tcg", why_not) if why_not else accel.probe(accel.MACHINE + memory.machine)
 
 
 def _backport(least: tuple[int, int], update: Update) -> list[str]:

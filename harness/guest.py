@@ -22,8 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from harness import accel, emulator, initramfs, qemu
-from harness.accel import Accel
+from harness import emulator, initramfs, qemu
 from harness.cache import new_file
 from harness.channel import Channel, Session
 from harness.cxl import Region
@@ -93,8 +92,7 @@ class Guest:
         memory = named(topology)
         image = initramfs.build(kernel.headers, {**(files or {}), **memory.files})
         program = tuple(emulator.program(emulator.least(memory, cpus)))
-        why_not = "instructions are counted" if counted else memory.emulated
-        on = Accel("tcg", why_not) if why_not else accel.probe(accel.MACHINE + memory.machine, accel.CPU)
+        on = emulator.accelerator(memory, counted)
         machine = Machine(kernel.image, image, memory, memory_mb, cpus, on, append, counted, tuple(disks), program)
         try:
             return cls._booted(machine, kernel.vmlinux, timeout)

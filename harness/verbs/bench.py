@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness import kernel, report, topology
+from harness import host, kernel, report, topology
 from harness.bench import core, isolation
 from harness.bench.core import Core
 from harness.bench.isolation import Isolation, Line
@@ -76,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
     if args.what == "tiers":
         return bench_tiers.measure(args, out)
     built = kernel.build()
+    guests = [(args.topology, 1, True), *([(args.topology, 2, False)] if args.what == "core" else [])]
     about = {
         "bench": args.what,
         "quick": args.quick,
@@ -84,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
         "flavour": built.flavour,
         "content": built.content,
         "topology": args.topology,
+        "machine": host.with_guests(*guests),
     }
     return _core(built, args, about, out) if args.what == "core" else _isolation(built, args, about, out)
 
@@ -183,6 +185,7 @@ def _show(result: dict[str, Any], table: Table, out: Path) -> None:
 def _ran_on(result: dict[str, Any]) -> list[tuple[str, str]]:
     size = "quick" if result["quick"] else "full"
     return [
+        ("machine", host.shown(result["machine"])),
         ("kernel", f"Linux {result['kernel']} ({result['flavour']}), content {result['content'][:16]}"),
         ("measured", f"{result['bench']}, {size}; topology {result['topology']}; emulated, instructions counted"),
     ]

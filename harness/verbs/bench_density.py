@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness import conversations, corpus, kernel, report, sessions
+from harness import conversations, corpus, host, kernel, report, sessions
 from harness.bench.density import limit, run, whole
 from harness.bench.density.contest import Contestant, Outcome
 from harness.bench.density.fleets import TITLES, Name
@@ -109,6 +109,7 @@ def _measure(args: argparse.Namespace, size: Size, out: Path) -> int:
         "minutes": args.minutes,
         "memory_mb": wanted,
         "boots": running.boots,
+        "machine": host.with_guests(run.GUEST),
         "kernel": built.release,
         "flavour": built.flavour,
         "content": built.content,
@@ -150,6 +151,7 @@ def _ran_on(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     given, alike = result["input"], result["likeness"]
     return [
         ("kernel", f"Linux {result['kernel']} ({result['flavour']}), content {result['content'][:16]}"),
+        ("machine", host.shown(result["machine"])),
         ("guest", f"{result['memory_mb']} MB, booted {result['boots']} times for this result"),
         ("fleets", f"{result['agents']} agents, scale {result['scale']:g}"),
         ("input", f"{given['kind']}: {given['name']}, SHA-256 {given['sha256'][:16]}"),

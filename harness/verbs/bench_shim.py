@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from harness import report
+from harness import host, report
 from harness.bench import shim
 from harness.bench.shim import Shim
 from harness.cache import new_file
@@ -40,8 +39,7 @@ def measure(args: argparse.Namespace, out: Path) -> int:
         "quick": args.quick,
         "all": args.all,
         "rounds": scale.rounds,
-        "cpus": os.cpu_count(),
-        "host": os.uname().release,
+        "machine": host.describe(),
         **measured.as_json(),
     }
     rows = _sides(measured, scale.rounds)
@@ -77,7 +75,7 @@ def _ratio(name: str, without: float, with_it: float, unit: str, about: str) -> 
 def _ran_on(result: dict[str, Any]) -> list[tuple[str, str]]:
     size = "quick" if result["quick"] else "full"
     return [
-        ("machine", f"{result['cpus']} processors, Linux {result['host']}"),
+        ("machine", host.shown(result["machine"])),
         ("measured", f"shim, {size}; medians of {result['rounds']} rounds"),
     ]
 

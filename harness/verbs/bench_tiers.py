@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness import conversations, corpus, kernel, report, sessions, topology
+from harness import conversations, corpus, host, kernel, report, sessions, topology
 from harness.bench.density import fleets
 from harness.bench.density.fleets import Fleet, Name
 from harness.bench.density.material import Material, Size
@@ -101,6 +101,7 @@ def _about(args: argparse.Namespace, built: Kernel, setting: run.Setting, source
         "cold_after_ms": plan.cold_ms,
         "memory_mb": setting.memory_mb,
         "topology": setting.topology,
+        "machine": host.with_guests((setting.topology, 1, True)),
         "kernel": built.release,
         "flavour": built.flavour,
         "content": built.content,
@@ -125,6 +126,7 @@ def _ran_on(result: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("kernel", f"Linux {result['kernel']} ({result['flavour']}), content {result['content'][:16]}"),
         ("guest", f"{result['memory_mb']} MB, topology {result['topology']}, one processor, instructions counted"),
+        ("machine", host.shown(result["machine"])),
         (
             "fleet",
             f"{result['agents']} agents, scale {result['scale']:g}: {result['logical_bytes'] / MB:,.1f} MB, "

@@ -34,6 +34,7 @@ SMALL_MB, LARGE_MB = 2048, 16384  # the guest
 SMALL_FLEET = 5_000_000_000  # bytes: what the small guest is for
 TIGHT = 1 / 3  # of the guest's memory may be the fleet, beyond SMALL_FLEET
 LEAST_SECONDS = 10
+GUEST = ("uma", 2, False)  # topology, processors, whether instructions are counted
 BOUND_SECONDS = 48 * 3600.0  # for a contestant that may take as long as it takes
 # How much of the time a contestant gets, if time is short: what it has to do to memory, roughly.
 WEIGHTS = {
@@ -145,8 +146,15 @@ class Run:
         plan = self._plan
         disks = [plan.material.disk(part) for part in PARTS]
         update(f"boot, {plan.memory_mb} MB")
+        topology, cpus, counted = GUEST
         with Guest.start(
-            self._built, memory_mb=plan.memory_mb, files={contest.PROGRAM: self._program}, disks=disks
+            self._built,
+            topology=topology,
+            memory_mb=plan.memory_mb,
+            cpus=cpus,
+            files={contest.PROGRAM: self._program},
+            counted=counted,
+            disks=disks,
         ) as guest:
             self._count_boot()
             clock = _Clock(plan.seconds, [one for _, one in todo])
