@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness import cli
-from harness.bench.density import contest, draw, whole
+from harness.bench.density import contest, draw, tables, whole
 from harness.bench.density.contest import Contestant, Outcome
 from harness.bench.density.fleets import Agent, Fleet, Name, Piece, Text
 from harness.bench.density.limit import Limit
@@ -89,7 +89,10 @@ def test_where_the_memory_is_gets_a_chart_if_a_contestant_has_a_store(tmp_path: 
         told = whole.summary(fleet(), Limit(1, MB, MB, MB), outcomes, 2.0)
         drawn = [svg.stem for _, svg in draw.fleet("a fleet", told, outcomes, tmp_path / "fleet")]
         assert drawn[: len(names)] == [f"fleet-{name}" for name in names]
+        for table in tables.of(told):
+            assert all(len(row) == len(table["columns"]) for row in table["rows"])
     assert "8 of 8 agents" in (tmp_path / "fleet-stack.svg").read_text()
+    assert [row[2:] for row in tables.of(told)[1]["rows"]] == [("1.00", "4.00", "5.00", "0.00", "0.00")]
 
 
 @pytest.mark.parametrize(
