@@ -17,7 +17,7 @@ from harness.bench import program
 from harness.errors import LabError
 from harness.guest import Guest
 
-OPERATIONS = ("compute", "memfd", "alloc")  # as guest/parallel.c has them
+OPERATIONS = ("compute", "memfd", "alloc", "alloc_same", "compress")  # as guest/parallel.c has them
 THREAD = re.compile(r"CPU (\d+)/(?:TCG|KVM)")
 MASKS = (1, 3, 2)  # the first processor alone, both, the second
 

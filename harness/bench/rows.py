@@ -176,25 +176,34 @@ def spawn(output: Output, clock: Clock, count: int) -> Row:
     )
 
 
+PARALLEL = {
+    "alloc": "allocations by two users",
+    "alloc_same": "allocations by two agents of one user",
+    "compress": "compression by two agents of one user",
+    "memfd": "memfds",
+    "compute": "computing",
+}
+
+
 def parallel(measured: Mapping[str, Sequence[Round]]) -> list[Row]:
     """measured: rounds by operation. If computing alone does not gain, nothing is known of what else does not."""
     scaling = {name: stats.median(one.scaling for one in rounds) for name, rounds in measured.items()}
     plain = {name: stats.median(one.plain for one in rounds) for name, rounds in measured.items()}
     given = scaling["compute"]
     undecided = f"computing alone gains {given:.2f} here" if given < SCALING_LEAST else ""
-    goals = {"alloc": SCALING_LEAST, "memfd": None, "compute": None}
+    goals = dict.fromkeys(("alloc", "alloc_same", "compress"), SCALING_LEAST)
     return [
         Row(
             f"parallel.{name}",
             f"{title} on two processors / one",
             "ratio",
             scaling[name],
-            goals[name],
+            goals.get(name),
             True,
             f"median of {len(measured[name])}; with what the machine took away {plain[name]:.2f}",
-            undecided if goals[name] else "",
+            undecided if name in goals else "",
         )
-        for name, title in (("alloc", "allocations"), ("memfd", "memfds"), ("compute", "computing"))
+        for name, title in PARALLEL.items()
     ]
 
 

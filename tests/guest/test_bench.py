@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.bench import core
+from harness.bench import core, parallel
 from harness.bench.tiers.contest import Contestant
 from harness.cache import REPO
 
@@ -30,7 +30,7 @@ def test_core_gives_every_figure(tmp_path: Path) -> None:
         *(f"alloc.{kind}.{size}" for kind in ("first", "duplicate") for size, _ in core.QUICK.alloc),
         *(f"fault.{size}" for size, _ in core.QUICK.fault),
         *("append.growth", "append.alone"),
-        *(f"parallel.{name}" for name in ("alloc", "memfd", "compute")),
+        *(f"parallel.{name}" for name in parallel.OPERATIONS),
         *(f"slab.{name}" for name in ("object", "again", "again.dentries", "other", "other.dentries")),
         *("read.time", "read.instructions", "empty", "warm.decode", "warm.swap", "spawn"),
     }
