@@ -14,7 +14,7 @@ from harness.errors import EXIT_OK, UsageError
 from harness.kernel import Kernel
 from harness.progress import say
 from harness.topology import Topology
-from harness.verbs.exec import CPUS, MEMORY_MB, about, add_machine, memory, piped, show_stderr, show_stdout, start
+from harness.verbs.exec import about, add_machine, memory, piped, show_stderr, show_stdout, size, start
 
 SUMMARY = "boot it and give a shell"
 SHELL = ("/bin/sh", "-l")
@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.draw:
         return _draw(topology.named(args.topology), args)
-    memory(args.topology, args.cpus or CPUS)
+    if args.root == "host" and args.topology != "uma":
+        raise UsageError("--root host has plain memory only: it goes without --topology")
+    memory(args.topology, *size(args))
     built = kernel.build(args.flavour)
     if args.root == "host":
         return _host_root(built, args)
@@ -45,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _draw(chosen: Topology, args: argparse.Namespace) -> int:
-    drawn = drawing.boxes(chosen, args.memory or MEMORY_MB)
+    memory_mb, _ = size(args)
+    drawn = drawing.boxes(chosen, memory_mb)
     if args.draw == "-":
         print(drawing.text(drawn), end="")
         return EXIT_OK
@@ -63,6 +66,5 @@ def _draw(chosen: Topology, args: argparse.Namespace) -> int:
 def _host_root(built: Kernel, args: argparse.Namespace) -> int:
     from harness import hostroot
 
-    if args.topology != "uma":
-        raise UsageError("--root host has plain memory only: it goes without --topology")
-    return hostroot.shell(built, memory_mb=args.memory or MEMORY_MB, cpus=args.cpus or CPUS)
+    memory_mb, cpus = size(args)
+    return hostroot.shell(built, memory_mb=memory_mb, cpus=cpus)

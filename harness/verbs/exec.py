@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 SUMMARY = "run one command in a guest, its exit code passed through"
 MEMORY_MB = 1024
+LEAST_MB = topology.BLOCK_MB
 CPUS = 2
+MOST_CPUS = 16
 UMA, LAB = "uma", "lab"  # what a guest is unless asked otherwise
 SSH_TIMEOUT = 600.0  # seconds
 HOSTROOT = ""  # --ssh without a machine
@@ -56,8 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_machine(parser: argparse.ArgumentParser) -> None:
     """What a guest is: for `boot` as well."""
     parser.add_argument("--topology", default=UMA, metavar="T", help=f"memory (default uma). {topology.described()}")
-    parser.add_argument("--memory", type=int, metavar="MB", help=f"memory in MB (default {MEMORY_MB})")
-    parser.add_argument("--cpus", type=int, metavar="N", help=f"processors (default {CPUS})")
+    parser.add_argument(
+        "--memory", type=int, metavar="MB", help=f"memory in MB (default {MEMORY_MB}, least {LEAST_MB})"
+    )
+    parser.add_argument("--cpus", type=int, metavar="N", help=f"processors, 1 to {MOST_CPUS} (default {CPUS})")
     parser.add_argument("--flavour", default=LAB, metavar="F", help="which kernel (default lab), see harness build")
 
 
@@ -71,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         return _elsewhere(args, command, pushes, pulls)
     if args.ssh == HOSTROOT and (pushes or pulls or args.topology != UMA):
         raise UsageError("--ssh goes without --push, --pull and --topology: its root is the host's")
-    memory(args.topology, args.cpus or CPUS)
+    memory(args.topology, *size(args))
     with _unless_long():
         built = kernel.build(args.flavour)
     if args.ssh == HOSTROOT:
@@ -85,9 +89,25 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def memory(name: str, cpus: int = CPUS) -> Topology:
-    """The topology of that name, with a QEMU for it: before a build, so that an error does not take minutes."""
+def size(args: argparse.Namespace) -> tuple[int, int]:
+    """Memory in MB and processors, as asked for or by default; UsageError if a guest cannot have that."""
+    memory_mb = MEMORY_MB if args.memory is None else args.memory
+    cpus = CPUS if args.cpus is None else args.cpus
+    if memory_mb < LEAST_MB:
+        raise UsageError(f"--memory takes {LEAST_MB} or more (MB), not {memory_mb}")
+    if not 1 <= cpus <= MOST_CPUS:
+        raise UsageError(f"--cpus takes 1 to {MOST_CPUS}, not {cpus}")
+    return memory_mb, cpus
+
+
+def memory(name: str, memory_mb: int | None = None, cpus: int = CPUS) -> Topology:
+    """The topology of that name, with a QEMU for it: before a build, so that an error does not take minutes.
+
+    memory_mb: checked if it is given; None if the caller computes it.
+    """
     chosen = topology.named(name)
+    if memory_mb is not None:
+        chosen.arguments(memory_mb)  # refuses what is too little for this topology's nodes
     least = emulator.least(chosen, cpus)
     if not emulator.at_hand(least):
         with step(f"QEMU {'.'.join(map(str, least))} or newer") as wait:
@@ -96,7 +116,7 @@ def memory(name: str, cpus: int = CPUS) -> Topology:
 
 
 def about(built: Kernel, args: argparse.Namespace) -> About:
-    return About(built.key, args.topology, args.memory or MEMORY_MB, args.cpus or CPUS)
+    return About(built.key, args.topology, *size(args))
 
 
 def start(built: Kernel, args: argparse.Namespace) -> Guest:
@@ -133,8 +153,8 @@ def _speak() -> None:
 def _by_ssh(built: Kernel, args: argparse.Namespace, command: Sequence[str]) -> int:
     from harness import hostroot  # paramiko takes half a second to import
 
-    size_mb, cpus = args.memory or MEMORY_MB, args.cpus or CPUS
-    return hostroot.ssh_exec(built, command, memory_mb=size_mb, cpus=cpus, timeout=args.timeout or SSH_TIMEOUT)
+    memory_mb, cpus = size(args)
+    return hostroot.ssh_exec(built, command, memory_mb=memory_mb, cpus=cpus, timeout=args.timeout or SSH_TIMEOUT)
 
 
 def _elsewhere(args: argparse.Namespace, command: Sequence[str], pushes: Pushes, pulls: Pulls) -> int:

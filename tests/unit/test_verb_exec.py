@@ -30,7 +30,15 @@ from tests.unit.laboratory import Laboratory
         (["exec", "--ssh", "box", "--memory", "64", "--", "true"], "that machine runs already"),
         (["exec", "--ssh", "box", "--cpus", "1", "--", "true"], "that machine runs already"),
         (["exec", "--ssh", "box", "--flavour", "debug", "--", "true"], "that machine runs already"),
+        (["exec", "--cpus", "0", "--", "true"], "--cpus takes 1 to 16, not 0"),
+        (["exec", "--memory", "0", "--", "true"], "--memory takes 128 or more (MB), not 0"),
+        (["exec", "--ssh", "--cpus", "17", "--", "true"], "--cpus takes 1 to 16, not 17"),
+        (["exec", "--topology", "hmat", "--memory", "255", "--", "true"], "needs --memory 256 or more, not 255"),
         (["boot", "--topology", "cube"], "no topology 'cube'"),
+        (["boot", "--cpus", "0"], "--cpus takes 1 to 16, not 0"),
+        (["boot", "--memory", "127"], "--memory takes 128 or more (MB), not 127"),
+        (["boot", "--draw", "--memory", "0"], "--memory takes 128 or more (MB), not 0"),
+        (["boot", "--root", "host", "--topology", "hmat"], "it goes without --topology"),
     ],
 )
 def test_wrong_use_is_told_before_anything_is_built(
