@@ -23,6 +23,7 @@ from agentmem.command.fold import Folded, lines
 
 TRACE = Path(__file__).with_name("trace.txt")  # lines of a trace_pipe, of a fleet in a guest
 DOCS = Path(__file__).parents[3] / "docs"
+PAGE = Path(__file__).parents[1] / "man" / "agentmem.1"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -101,9 +102,17 @@ def test_recording_says_what_it_needs(shell: Shell) -> None:
     if agentmem.backend() == "fallback":
         assert "the fallback has no tracepoints" in shell.fails(4, "flame", "--seconds=1")
     elif os.geteuid():
-        assert "tracing is for root" in shell.fails(1, "flame", "--seconds=1")
+        told = shell.fails(1, "flame", "--seconds=1")
+        assert "tracing is for root" in told and 'sudo "$(command -v agentmem)" flame' in told
     else:
         assert shell.run("flame", "--seconds=0.1").returncode == 0
+
+
+@pytest.mark.parametrize("path", [DOCS / "operator.md", PAGE, Path(trace.__file__)], ids=lambda path: path.name)
+def test_sudo_is_shown_with_the_full_name(path: Path) -> None:
+    """Its own path has no venv."""
+    text = path.read_text().replace("\\-", "-")
+    assert 'sudo "$(command -v agentmem)" flame' in text and "sudo agentmem" not in text
 
 
 # -- folding --

@@ -117,7 +117,7 @@ def _possible() -> None:
         cause = "the fallback has no tracepoints: this kernel has not got the agent_mem calls"
         raise Trouble(cause, "on another machine: agentmem flame --read TRACE", Exit.NOT_HERE)
     if os.geteuid():
-        raise Trouble("tracing is for root", "sudo agentmem flame", Exit.FAILED)
+        raise Trouble("tracing is for root", 'sudo "$(command -v agentmem)" flame ...', Exit.FAILED)
     if not (TRACEFS / "instances").is_dir():
         raise Trouble(f"{TRACEFS} is not there", f"mount -t tracefs nodev {TRACEFS}", Exit.NOT_HERE)
     if not (TRACEFS / "events" / "agent_mem").is_dir():
