@@ -14,9 +14,10 @@
  *	agentmem_unmap(&view);
  *	agentmem_close(fd);
  *
- * Backends: the kernel's system calls where it has them, else a store of the user's own on tmpfs ("fallback"). The first
- * call of a process chooses; agentmem_backend() tells, the environment variable AGENTMEM_BACKEND (kernel or fallback) decides.
- * What differs is in one table: libagentmem(3).
+ * Backends: the kernel's system calls ("kernel"), or a store of the user's own on tmpfs ("fallback") if the library was built
+ * without headers of a kernel that has the calls, or the running kernel lacks them or a sandbox forbids them. The first call
+ * of a process chooses; agentmem_backend() reports it. The environment variable AGENTMEM_BACKEND (kernel or fallback)
+ * overrides it. What differs is in one table: libagentmem(3).
  *
  * Results: what returns a descriptor or a count returns -1 on error, everything else 0 or -1, and errno says why. Nothing is
  * changed by a call that failed. Nothing is printed, no signal is raised and no call ends the process.

@@ -114,7 +114,7 @@ def _read(pipe: int) -> bytes:
 
 def _possible() -> None:
     if agentmem.backend() == "fallback":
-        cause = "the fallback has no tracepoints: this kernel has not got the agent_mem calls"
+        cause = "the fallback has no tracepoints: this kernel, or the build of this package, has not got the calls"
         raise Trouble(cause, "on another machine: agentmem flame --read TRACE", Exit.NOT_HERE)
     if os.geteuid():
         raise Trouble("tracing is for root", 'sudo "$(command -v agentmem)" flame ...', Exit.FAILED)
