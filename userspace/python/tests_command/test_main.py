@@ -26,7 +26,8 @@ VERBS = ("run", "put", "get", "append", "share", "mark", "stat", "agents", "top"
 
 
 WRONG = """
-frobnicate|get|run name|run name --|run -i x y -- z|put|put text --as=X|put text --as=A=B -- true
+frobnicate|get|run name|run name --|run -i x y -- z|run -i 0 y -- z|run -t 0 y -- z|run -t soon y -- z
+put|put text --as=X|put text --as=A=B -- true
 put text --json -- true|put text --with=1 --as=X -- true|put text --type=novel|put text --node=-2
 stat --js|top -d soon|top --sort=weight
 flame --seconds=1 -- true|flame --read=x --seconds=1
@@ -43,6 +44,24 @@ def test_help_is_there_for_each_verb(shell: Shell) -> None:
     for verb in VERBS:
         assert shell.says(verb, "--help").startswith(f"usage: agentmem {verb}")
     assert re.fullmatch(r"agentmem \d+\.\d+\.\d+\n", shell.says("--version"))
+
+
+def test_the_help_has_the_defaults_and_what_a_word_may_be(shell: Shell) -> None:
+    told = shell.says("--help")
+    for word in ("exit status:", "  127  ", "example:\n  prompt=$(agentmem put"):
+        assert word in told
+    for verb in ("get", "append", "share"):
+        assert "64 hexadecimal digits, or the first 6 or more" in " ".join(shell.says(verb, "--help").split())
+    assert "AGENT a process id, or an agent's name" in " ".join(shell.says("share", "--help").split())
+    defaults = {"run": ("500", "10"), "put": ("conversation", "SMU"), "top": ("1", "logical"), "flame": ("bytes",)}
+    for verb, values in defaults.items():
+        told = " ".join(shell.says(verb, "--help").split())
+        assert [value for value in values if f"(default {value})" not in told] == []
+
+
+def test_an_empty_name_is_told(shell: Shell) -> None:
+    assert "one character or more" in shell.fails(2, "run", "", "--", "true")
+    assert "one character or more" in shell.fails(2, "mark", str(shell.holder.pid), "--name=")
 
 
 def test_backends_that_are_not_there_are_told(shell: Shell) -> None:
@@ -153,4 +172,5 @@ def test_the_man_page_has_every_verb_option_and_status(shell: Shell) -> None:
         for option in set(re.findall(r"(?<![\w-])--[a-z][\w-]*", shell.says(verb, "--help"))) - {"--help"}:
             assert option in page, f"{verb} {option}"
     statuses = {int(number) for number in re.findall(r"^\.TP\n(\d+)$", page, re.M)}
-    assert {int(status) for status in Exit} <= statuses
+    assert {int(status) for status in Exit} == statuses
+    assert statuses - {int(number) for number in re.findall(r"^  (\d+)  ", shell.says("--help"), re.M)} == set()
