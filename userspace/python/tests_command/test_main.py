@@ -159,7 +159,7 @@ def test_run_is_agentmem_run_with_what_was_said(shell: Shell) -> None:
 
 def test_run_without_agentmem_run_says_what_to_install(shell: Shell) -> None:
     told = shell.fails(4, "run", "reviewer", "--", "true", PATH="/nonexistent")
-    assert "agentmem-run is not installed" in told and "userspace/preload" in told
+    assert "agentmem-run is not installed" in told and "in a checkout of agent_mem" in told
 
 
 # -- the man page --

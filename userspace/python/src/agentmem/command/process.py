@@ -32,7 +32,8 @@ def run(arguments: Sequence[str]) -> NoReturn:
     beside = Path(sys.argv[0]).resolve().with_name("agentmem-run")
     found = str(beside) if os.access(beside, os.X_OK) else shutil.which("agentmem-run")
     if not found:
-        next = "meson setup build/preload userspace/preload && sudo meson install -C build/preload && sudo ldconfig"
+        install = "meson setup build/preload userspace/preload && sudo meson install -C build/preload && sudo ldconfig"
+        next = f"in a checkout of agent_mem, with the packages that its docs/preload.md names: {install}"
         raise Trouble("agentmem-run is not installed", next, Exit.NOT_HERE)
     become([found, *arguments])
 
