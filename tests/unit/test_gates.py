@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import gates, git, tree
+from harness import gates, git, kbuild, tree
+from harness.cache import REPO
 from harness.errors import UsageError
 from harness.verbs import check
 from tests.unit.laboratory import Laboratory
@@ -21,6 +22,13 @@ def test_the_repositorys_own_gates_read() -> None:
     names = {one.name for one in gates.read()}
     assert {"checkpatch", "kernel-doc", "maintainers", "sparse", "warnings"} <= names
     assert all(exemption.reason for one in gates.read() for exemption in one.exceptions)
+
+
+def test_a_compiler_that_a_gate_needs_is_listed_or_documented() -> None:
+    told = (REPO / "ci" / "packages.txt").read_text() + (REPO / "docs" / "dependencies.md").read_text()
+    crosses = [flavour.cross for flavour in kbuild.flavours().values() if flavour.cross]
+    assert crosses
+    assert [cross for cross in crosses if f"gcc-{cross.rstrip('-')}" not in told] == []
 
 
 @pytest.mark.parametrize(
