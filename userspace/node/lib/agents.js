@@ -5,7 +5,7 @@
 const native = require('./native.js');
 const { check, invalidType, invalidValue } = require('./errors.js');
 const { handleOf, Smu } = require('./smu.js');
-const { ALGORITHMS, STATES, TEMPERATURES, TYPES, integer, nameOf, numberOf, optionsOf } = require('./values.js');
+const { ALGORITHMS, STATES, TEMPERATURES, TYPES, importanceOf, integer, nameOf, numberOf, optionsOf } = require('./values.js');
 
 const SAYS = { temperature: 1 << 0, state: 1 << 1, importance: 1 << 2, node: 1 << 3, name: 1 << 4 };
 const SCOPES = { agent: 1, domain: 2, system: 3 };
@@ -23,6 +23,7 @@ function targetOf(target, call) {
 /** As many whole characters of a name as there is room for. */
 function nameBytes(name) {
   if (typeof name !== 'string') throw invalidType('name must be a string');
+  if (name === '') throw invalidValue('name must not be empty');
   if (name.includes('\0')) throw invalidValue('name must not have a null character');
   const bytes = Buffer.from(name);
   let end = Math.min(bytes.length, NAME_MAX);
@@ -41,7 +42,7 @@ function markArguments(target, options, call) {
     Object.keys(said).reduce((valid, key) => valid | SAYS[key], 0),
     said.temperature === undefined ? 0 : numberOf(TEMPERATURES, said.temperature, 'temperature'),
     said.state === undefined ? 0 : numberOf(STATES, said.state, 'state'),
-    said.importance === undefined ? 0 : integer(said.importance, 'importance', 1),
+    said.importance === undefined ? 0 : importanceOf(said.importance),
     said.node === undefined ? -1 : integer(said.node, 'node', -1),
     said.name === undefined ? Buffer.alloc(0) : nameBytes(said.name),
   ];

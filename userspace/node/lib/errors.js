@@ -7,7 +7,7 @@ const { constants } = require('node:os');
 // What libagentmem means by it, where the system's own words do not say what is wrong, or what to do.
 const WORDS = {
   EINVAL:
-    'empty content, a value out of range, or one that does not apply here (or AGENTMEM_BACKEND is neither kernel nor fallback)',
+    'no such NUMA node, or a value that does not apply here (or AGENTMEM_BACKEND is neither kernel nor fallback)',
   ENOENT: 'nobody here holds such an object, or grants it',
   E2BIG: 'the content is over the limit for one object',
   EBADF: 'not open',

@@ -4,7 +4,7 @@
 const { inspect } = require('node:util');
 const native = require('./native.js');
 const { check, closed, invalidType, invalidValue } = require('./errors.js');
-const { TYPES, bytesOf, integer, kindOf, nameOf, numberOf, optionsOf } = require('./values.js');
+const { TYPES, bytesOf, importanceOf, integer, kindOf, nameOf, numberOf, optionsOf } = require('./values.js');
 
 const DEDUP = 1 << 0;
 const DELTA = 1 << 1;
@@ -117,7 +117,7 @@ function numbers(type, { node = -1, importance, compress = true }) {
     type,
     compress ? 0 : NOCOMPRESS,
     integer(node, 'node', -1),
-    importance === undefined ? 0 : integer(importance, 'importance', 1),
+    importance === undefined ? 0 : importanceOf(importance),
   ];
 }
 

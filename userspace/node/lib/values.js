@@ -10,6 +10,7 @@ const TEMPERATURES = { hot: 1, warm: 2, cold: 3 };
 const STATES = { active: 1, paused: 2, idle: 3 };
 const ALGORITHMS = { none: 0, zstd: 1, 'deflate-iaa': 2, 'zstd-iaa': 3 };
 const INT_MAX = 2 ** 31 - 1;
+const MOST_IMPORTANT = 1000;
 
 /** The number behind a name. */
 function numberOf(names, name, what) {
@@ -22,13 +23,21 @@ function nameOf(names, number) {
   return Object.keys(names).find((name) => names[name] === number) ?? number;
 }
 
-function integer(value, what, least) {
-  if (Number.isInteger(value) && value >= least && value <= INT_MAX) return value;
-  throw invalidValue(`${what} must be a whole number from ${least}; got ${String(value)}`);
+function integer(value, what, least, most = INT_MAX) {
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  throw invalidValue(`${what} must be a whole number from ${least}${most < INT_MAX ? ` to ${most}` : ''}; got ${String(value)}`);
 }
 
-/** The bytes of a text (as UTF-8), or of anything that has bytes; not a copy where it need not be one. */
+const importanceOf = (value) => integer(value, 'importance', 1, MOST_IMPORTANT);
+
+/** The content for an object: the bytes of a text (as UTF-8), or of anything that has bytes; no copy where it need not be. */
 function bytesOf(data) {
+  const bytes = viewOf(data);
+  if (bytes.byteLength === 0) throw invalidValue('data is empty; an object has one byte or more');
+  return bytes;
+}
+
+function viewOf(data) {
   if (typeof data === 'string') return Buffer.from(data);
   if (data instanceof Uint8Array) return data;
   if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -49,4 +58,4 @@ function optionsOf(options, known) {
   return options;
 }
 
-module.exports = { TYPES, TEMPERATURES, STATES, ALGORITHMS, numberOf, nameOf, integer, bytesOf, kindOf, optionsOf };
+module.exports = { TYPES, TEMPERATURES, STATES, ALGORITHMS, numberOf, nameOf, integer, importanceOf, bytesOf, kindOf, optionsOf };

@@ -11,15 +11,14 @@ const { Smu, adopt, agent, alloc, allocAsync, append, appendAsync, attach, attac
 test('what the system refuses is an Error with code, errno and syscall', () => {
   const nobody = 'ab'.repeat(32);
   assert.throws(() => attach(nobody), { name: 'Error', code: 'ENOENT', errno: -2, syscall: 'attach', message: /^ENOENT: .*, attach$/ });
-  assert.throws(() => alloc({ type: 'tool-def', data: '' }), { code: 'EINVAL', syscall: 'alloc' });
-  assert.throws(() => alloc({ type: 'tool-def', data: 'x', importance: 1001 }), { code: 'EINVAL' });
+  const noNode = { code: 'EINVAL', syscall: 'alloc', message: /no such NUMA node/ };
+  assert.throws(() => alloc({ type: 'tool-def', data: 'x', node: 2 ** 31 - 1 }), noNode);
   assert.throws(() => mark(2 ** 31 - 1), { code: 'ESRCH', syscall: 'mark' });
-  assert.throws(() => agent({ name: '' }), { code: 'EINVAL', syscall: 'agent' });
 });
 
 test('a promise is rejected with the same', async () => {
   await assert.rejects(attachAsync('ab'.repeat(32)), { name: 'Error', code: 'ENOENT', errno: -2, syscall: 'attach' });
-  await assert.rejects(allocAsync({ type: 'tool-def', data: new Uint8Array(0) }), { code: 'EINVAL' });
+  await assert.rejects(allocAsync({ type: 'tool-def', data: 'x', node: 2 ** 31 - 1 }), { code: 'EINVAL' });
   await assert.rejects(allocAsync({ type: 'nothing', data: 'x' }), RangeError);
 });
 
@@ -34,7 +33,13 @@ test('wrong arguments are told apart from that, and say what is right', () => {
     [() => alloc({ type: 'prompt', data: 'x' }), value, /conversation, system-prompt/],
     [() => alloc({ type: 'toString', data: 'x' }), value, /type must be one of/],
     [() => alloc({ type: 'tool-def', data: 'x', kind: 1 }), value, /unknown option kind/],
+    [() => alloc({ type: 'tool-def', data: '' }), value, /data is empty/],
+    [() => append(smu, new Uint8Array(0)), value, /data is empty/],
     [() => alloc({ type: 'tool-def', data: 'x', importance: 1.5 }), value, /importance/],
+    [() => alloc({ type: 'tool-def', data: 'x', importance: 1001 }), value, /importance .* from 1 to 1000; got 1001/],
+    [() => alloc({ type: 'tool-def', data: 'x', node: -2 }), value, /node must be a whole number from -1; got -2/],
+    [() => mark(smu, { importance: 0 }), value, /importance .* from 1 to 1000; got 0/],
+    [() => agent({ name: '' }), value, /name must not be empty/],
     [() => alloc({ type: 'tool-def', data: 'x', base: {} }), type, /not an Smu/],
     [() => append('text', 'x'), type, /append: not an Smu but string/],
     [() => append(Object.create(Smu.prototype), 'x'), type, /not an Smu/],

@@ -224,7 +224,8 @@ static PyObject *handle_attach(PyObject *cls, PyObject *args)
 	if (!PyArg_ParseTuple(args, "y*", &given))
 		return NULL;
 	if (given.len != sizeof(digest)) {
-		PyErr_Format(PyExc_ValueError, "a digest has %d bytes, not %zd", AGENTMEM_DIGEST_SIZE, given.len);
+		PyErr_Format(PyExc_ValueError, "a digest is 64 hexadecimal digits or %d bytes; got %zd bytes",
+			     AGENTMEM_DIGEST_SIZE, given.len);
 		PyBuffer_Release(&given);
 		return NULL;
 	}

@@ -11,7 +11,7 @@ static const char *words(int error)
 {
 	switch (error) {
 	case EINVAL:
-		return "invalid argument: empty content, a value out of range, or one that does not apply here "
+		return "invalid argument: no such NUMA node, or a value that does not apply here "
 		       "(or AGENTMEM_BACKEND is neither kernel nor fallback)";
 	case ENOENT:
 		return "nobody here holds such an object, or grants it";

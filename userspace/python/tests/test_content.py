@@ -86,9 +86,9 @@ def test_an_object_that_nobody_holds_is_not_found(fresh: Fresh) -> None:
         attach(smu.digest)
 
 
-@pytest.mark.parametrize("bad", [b"", b"x" * 31, "00" * 33, "zz" * 32])
+@pytest.mark.parametrize("bad", [b"", b"x" * 31, "00" * 33, "zz" * 32, "zz", " " + "00" * 32])
 def test_what_is_no_digest_is_refused(bad: bytes | str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="64 hexadecimal digits or 32 bytes; got"):
         attach(bad)
 
 

@@ -8,11 +8,10 @@ import os
 from collections.abc import Iterator
 from typing import Literal
 
-from agentmem import _native
+from agentmem import _native, values
 from agentmem.figures import AgentStats, agent_stats
 from agentmem.kinds import Scope, State, Temperature
 
-NAME_MAX = 255  # bytes
 SELF = -1  # instead of a descriptor of a process
 TEMPERATURE, STATE, IMPORTANCE, NODE, NAME = (1 << bit for bit in range(5))  # what a mark says
 
@@ -51,9 +50,12 @@ def mark(
     valid = sum(bit for bit, value in given.items() if value is not None)
     if not valid:
         valid, temperature = TEMPERATURE, Temperature.HOT
-    told = _native_name(name or "")
+    heat = 0 if temperature is None else values.member(Temperature, temperature, "temperature")
+    doing = 0 if state is None else values.member(State, state, "state")
+    weight = 0 if importance is None else values.importance(importance)
+    told = b"" if name is None else values.name(name)
     with process(pid, pidfd) as target:
-        _native.mark(target, valid, temperature or 0, state or 0, importance or 0, -1 if node is None else node, told)
+        _native.mark(target, valid, heat, doing, weight, values.node(node), told)
 
 
 def agent(name: str | None = None, *, importance: int | None = None, state: State | None = None) -> None:
@@ -77,21 +79,11 @@ def stats(scope: Scope = Scope.AGENT, *, pid: int | None = None, pidfd: int | No
 
     PermissionError: not allowed to look. OSError EOPNOTSUPP: SYSTEM with the fallback.
     """
+    whose = values.member(Scope, scope, "scope")
     with process(pid, pidfd) as target:
-        return agent_stats(_native.figures(scope, target))
+        return agent_stats(_native.figures(whose, target))
 
 
 def backend() -> Literal["kernel", "fallback"]:
     """Which backend this process uses; AGENTMEM_BACKEND in the environment decides before the first call."""
     return _native.backend()
-
-
-def _native_name(name: str) -> bytes:
-    """As many whole characters as there is room for. Bytes that are none, as from os.fsdecode(), stay what they are."""
-    if "\0" in name:
-        raise ValueError("a name has no null character")
-    told = name.encode(errors="surrogateescape")
-    end = NAME_MAX
-    while NAME_MAX - 3 < end < len(told) and told[end] & 0xC0 == 0x80:
-        end -= 1
-    return told[:end]

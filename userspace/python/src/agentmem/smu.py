@@ -7,7 +7,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
-from agentmem import _native
+from agentmem import _native, values
 from agentmem.agents import IMPORTANCE, NODE, TEMPERATURE, process
 from agentmem.figures import SmuStats, smu_stats
 from agentmem.kinds import Temperature, Type
@@ -84,9 +84,9 @@ class Smu(_native.Handle):
 
         It takes memory, and time for hashing, for what was appended only. type: by default this object's.
         """
-        kind = self.type if type is None else type
+        kind = self.type if type is None else values.member(Type, type, "type")
         flags = 0 if compress else NOCOMPRESS
-        return self._append(_bytes(data), kind, flags, -1 if node is None else node, _importance(importance))
+        return self._append(values.content(data), kind, flags, values.node(node), _importance(importance))
 
     def share(self, pid: int | None = None, *, pidfd: int | None = None, revoke: bool = False) -> None:
         """Grants it to the agent of a process, which can `attach` it from then on; revoke: takes that back again."""
@@ -107,7 +107,8 @@ class Smu(_native.Handle):
         valid = sum(bit for bit, value in given.items() if value is not None)
         if not valid:
             valid, temperature = TEMPERATURE, Temperature.HOT
-        self._mark(valid, temperature or 0, importance or 0, -1 if node is None else node)
+        heat = 0 if temperature is None else values.member(Temperature, temperature, "temperature")
+        self._mark(valid, heat, _importance(importance), values.node(node))
 
     def stats(self) -> SmuStats:
         """Its figures."""
@@ -128,8 +129,8 @@ def put(
     base: an object with similar content, a hint to hold the difference to it. compress: False for what is compressed
     already. node: preferred NUMA node. importance: 1 to 1000. The last two are the agent's where they are not given.
     """
-    flags = 0 if compress else NOCOMPRESS
-    return Smu._put(_bytes(data), type, flags, base, -1 if node is None else node, _importance(importance))
+    flags, kind = 0 if compress else NOCOMPRESS, values.member(Type, type, "type")
+    return Smu._put(values.content(data), kind, flags, base, values.node(node), _importance(importance))
 
 
 def attach(digest: bytes | str) -> Smu:
@@ -137,7 +138,7 @@ def attach(digest: bytes | str) -> Smu:
 
     FileNotFoundError: nobody here holds it.
     """
-    return Smu._attach(bytes.fromhex(digest) if isinstance(digest, str) else digest)
+    return Smu._attach(values.digest(digest))
 
 
 def append(base: Smu, data: Data, type: Type | None = None) -> Smu:
@@ -150,10 +151,6 @@ def share(smu: Smu, pid: int | None = None, *, pidfd: int | None = None, revoke:
     smu.share(pid, pidfd=pidfd, revoke=revoke)
 
 
-def _bytes(data: Data) -> Buffer:
-    return data.encode() if isinstance(data, str) else data
-
-
 def _importance(given: int | None) -> int:
     """0 stands for the agent's own, and is none that can be given."""
-    return 0 if given is None else given or -1
+    return 0 if given is None else values.importance(given)
