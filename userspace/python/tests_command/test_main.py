@@ -36,7 +36,16 @@ flame --seconds=1 -- true|flame --read=x --seconds=1
 
 @pytest.mark.parametrize("line", ["", *re.split(r"[|\n]", WRONG.strip())])
 def test_what_was_said_in_a_wrong_way_is_told(shell: Shell, line: str) -> None:
-    assert "usage: agentmem" in shell.fails(2, *line.split())
+    verb = next((word for word in line.split() if word in VERBS), "")
+    assert f"usage: agentmem {verb}" in shell.fails(2, *line.split())
+
+
+def test_what_is_wrong_about_a_command_is_told_with_the_next_step(shell: Shell) -> None:
+    assert "there is no command to run: agentmem run foo -- COMMAND" in shell.fails(2, "run", "foo")
+    assert "ls (a command and its arguments come after --)" in shell.fails(2, "run", "foo", "ls")
+    assert "there is no command after --" in shell.fails(2, "put", "text", "--")
+    assert "agentmem put ... -- COMMAND" in shell.fails(2, "put", "text", "--as=X")
+    assert "'A=B' cannot be the name" in shell.fails(2, "put", "text", "--as=A=B", "--", "true")
 
 
 def test_help_is_there_for_each_verb(shell: Shell) -> None:
@@ -89,10 +98,13 @@ def test_mistakes_of_its_own_are_told_without_a_traceback(monkeypatch: pytest.Mo
         main(["agents"])
 
 
-def test_an_output_that_is_full_is_told(shell: Shell) -> None:
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(["agentmem", "agents"], stdout=full, stderr=subprocess.PIPE, env=shell.env)
-    assert done.returncode == 1 and done.stderr == b"error: No space left on device\n"
+def test_an_output_that_is_full_is_told(shell: Shell, fresh: Callable[[int], bytes]) -> None:
+    digest = shell.put(fresh(100_000))
+    for words, cause in ((["agents"], b""), (["get", digest], b"standard output: ")):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(["agentmem", *words], stdout=full, stderr=subprocess.PIPE, env=shell.env)
+        assert (done.returncode, done.stderr) == (1, b"error: " + cause + b"No space left on device\n"), words
+    assert "/dev/full: No space left on device" in shell.fails(1, "get", digest, "--output=/dev/full")
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-"])
@@ -104,7 +116,7 @@ def test_streams_that_are_closed_are_as_if_they_were_empty(shell: Shell, closed:
     digest = hashlib.sha256(content).hexdigest()
     assert shell.run("get", digest).stdout == content, "what it holds has not the place of a stream"
     done = subprocess.run(["sh", "-c", f"agentmem put - {closed}"], capture_output=True, env=shell.env)
-    assert (done.returncode, done.stderr) == (1, b"error: -: is empty; an object has one byte or more\n")
+    assert (done.returncode, done.stderr) == (1, b"error: standard input is empty; an object has one byte or more\n")
 
 
 def test_a_thread_is_no_process(shell: Shell, fresh: Callable[[int], bytes]) -> None:

@@ -30,7 +30,7 @@ def read(name: str, base: int = 0) -> bytearray:
         beside = f" in addition to the {base} bytes of the other one" if base else ""
         raise Trouble(f"{name}: is more than an object may hold: {most} bytes{beside}", next)
     if not data:
-        raise Trouble(f"{name}: is empty; an object has one byte or more")
+        raise Trouble(f"{'standard input' if name == '-' else name} is empty; an object has one byte or more")
     return data
 
 

@@ -45,27 +45,31 @@ def _parse(made: ArgumentParser, words: list[str]) -> Namespace:
     """The command after the first -- is not ours to look at."""
     takes = bool(words) and words[0] in parser.TAKE_COMMANDS and "--" in words
     ours, command = (words[: words.index("--")], words[words.index("--") + 1 :]) if takes else (words, [])
-    args = made.parse_args(ours)
+    args, unknown = made.parse_known_args(ours)
+    verb: ArgumentParser = args.parser  # its usage is the one to show
     args.command = command
+    if unknown:
+        note = " (a command and its arguments come after --)" if args.verb in parser.TAKE_COMMANDS and not takes else ""
+        verb.error(f"unrecognized arguments: {' '.join(unknown)}{note}")
     if takes and not command:
-        made.error("no command after --")
+        verb.error("there is no command after --")
     if args.verb == "run" and not command:
-        made.error("run: what? agentmem run NAME -- COMMAND")
+        verb.error(f"there is no command to run: agentmem run {args.name} -- COMMAND")
     if args.verb in ("put", "append"):
-        _lasting(made, args)
+        _lasting(verb, args)
     if args.verb == "flame" and command and (args.read or args.seconds):
-        made.error("flame: either a command, or --seconds, or --read")
+        verb.error("a command goes without --seconds and --read: recording ends when the command does")
     return args
 
 
-def _lasting(made: ArgumentParser, args: Namespace) -> None:
+def _lasting(verb: ArgumentParser, args: Namespace) -> None:
     if args.command and (args.process or args.json):
-        made.error(f"{args.verb}: a command holds the object, and its output is its own: no --with, no --json")
+        verb.error("a command goes without --with and --json: it holds the object, and the output is its own")
     if args.variable and not args.command:
-        made.error(f"{args.verb}: --as is for the command after --")
+        verb.error(f"--as names a variable for a command, and there is none: agentmem {args.verb} ... -- COMMAND")
     args.variable = args.variable or "SMU"
     if "=" in args.variable or "\0" in args.variable:
-        made.error(f"{args.verb}: --as: a name of a variable")
+        verb.error(f"--as: {args.variable!r} cannot be the name of an environment variable")
 
 
 def _backend() -> None:

@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from argparse import Namespace
-from pathlib import Path
 
 import agentmem
 from agentmem import Smu, Type
-from agentmem.command import content, find, lifetime
+from agentmem.command import content, find, lifetime, process
 from agentmem.command.trouble import Exit, Trouble
 
 
@@ -33,14 +31,8 @@ def append(args: Namespace) -> int:
 
 
 def get(args: Namespace) -> int:
-    with find.smu(args.object) as smu, memoryview(smu) as view:
-        if args.output:
-            with Path(args.output).open("wb") as file:
-                file.write(view)
-        else:
-            # Not sys.stdout.buffer: with PYTHONUNBUFFERED that writes a part and leaves it at that.
-            with open(sys.stdout.fileno(), "wb", closefd=False) as out:  # noqa: PTH123  (a descriptor)
-                out.write(view)
+    with find.smu(args.object) as smu, memoryview(smu) as view, process.output(args.output) as out:
+        out.write(view)
     return Exit.DONE
 
 

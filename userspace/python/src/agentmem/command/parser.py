@@ -67,7 +67,7 @@ def build() -> ArgumentParser:
     def verb(name: str, does: Verb, help: str, *, command: str = "") -> ArgumentParser:
         usage = f"agentmem {name} {command}" if command else None
         made = verbs.add_parser(name, help=help, description=help, usage=usage, allow_abbrev=False)
-        made.set_defaults(run=does, verb=name)
+        made.set_defaults(run=does, verb=name, parser=made)
         return made
 
     _run(verb("run", _as_agent, "run a command as an agent", command="[OPTION]... NAME -- COMMAND..."))

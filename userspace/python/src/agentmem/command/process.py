@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 from agentmem.command.trouble import Exit, Trouble
 
@@ -48,6 +49,20 @@ def opened(pid: int, next: str) -> int:
     except OverflowError:
         pass
     raise Trouble(f"{pid}: there is no such process", next, Exit.NOT_FOUND)
+
+
+@contextlib.contextmanager
+def output(name: str | None) -> Iterator[BinaryIO]:
+    """A file, or standard output, for bytes; errors of writing name it, too.
+
+    Not sys.stdout.buffer: with PYTHONUNBUFFERED that writes a part and leaves it at that.
+    """
+    try:
+        with open(name or sys.stdout.fileno(), "wb", closefd=bool(name)) as out:  # noqa: PTH123  (or a descriptor)
+            yield out
+    except OSError as error:
+        error.filename = name or "standard output"
+        raise
 
 
 def give_up_output() -> None:
