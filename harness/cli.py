@@ -93,7 +93,7 @@ def _help() -> str:
 {verbs}
 
 `harness VERB --help` lists a verb's options.
-Exit codes: 0 good; 1 tests failed; 2 usage; 3 the kernel is at fault; 4 the laboratory is."""
+Exit codes: 0 good; 1 tests failed; 2 usage; 3 the kernel is at fault; 4 the laboratory is; 130 interrupted."""
 
 
 def _operating_system(error: OSError) -> str:

@@ -183,8 +183,10 @@ def _answered(place: Place, timeout: float) -> socket.socket:
         try:
             answered = failed.enter_context(socket.create_connection((place.host, place.port), timeout))
             said = answered.recv(4, socket.MSG_PEEK)
+        except socket.gaierror as error:
+            raise Refused(f"the name {place.host} has no address: {error.strerror}") from error
         except OSError as error:
-            raise Refused(f"{place} does not answer: {error}") from error
+            raise Refused(f"{place} does not answer: {error.strerror or error}") from error
         if said != b"SSH-":
             raise Refused(f"no ssh server answers at {place}")
         failed.pop_all()

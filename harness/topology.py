@@ -139,7 +139,9 @@ NAMED: Mapping[str, Topology] = {
 def named(name: str) -> Topology:
     """The topology of that name; UsageError lists what there is."""
     if name not in NAMED:
-        raise UsageError(f"there is no topology {name!r}; it is one of: {described()}")
+        raise UsageError(
+            f"there is no topology {name!r}; it is one of: {', '.join(NAMED)}", hint="harness boot --topology T --draw"
+        )
     return NAMED[name]
 
 

@@ -168,7 +168,7 @@ def _elsewhere(args: argparse.Namespace, command: Sequence[str], pushes: Pushes,
     try:
         connection = ssh.Connection.open(place, ssh.ALIVE)
     except ssh.Refused as error:
-        ours = f"harness exec --ssh -- {shlex.join([args.ssh, *command])}, if {args.ssh} is of the command"
+        ours = f"if {args.ssh} is the command: harness exec --ssh -- {shlex.join([args.ssh, *command])}"
         error.hint = ours if isinstance(error.__cause__, socket.gaierror) else f"does `{place.login}` get there?"
         raise
     with connection:

@@ -65,6 +65,7 @@ class Outcome:
     fields: dict[str, Any]
     seconds: float
     junit: Path
+    chosen: str = ""  # the expression of -k
 
     def as_json(self) -> dict[str, Any]:
         counts = {name: self.fields[name] for name in ("passed", "failed", "skipped", "errors")}
@@ -81,7 +82,8 @@ class Outcome:
         if status == USAGE:
             return UsageError("pytest cannot use these arguments, see above", hint="harness test --help")
         if status == NOTHING_RAN:
-            return LabError("no test ran", hint="harness test --all runs what is marked long, too")
+            cause = f"no test ran that matches -k {shlex.quote(self.chosen)}" if self.chosen else "no test ran"
+            return LabError(cause, hint="harness test --all runs what is marked long, too")
         if status not in ENDS:
             return LabError("pytest met an error of its own, see above", log=self.junit)
         skipped = self.fields["skipped"]
@@ -157,7 +159,7 @@ def _pytest(paths: list[str], args: argparse.Namespace) -> Outcome:
             fields = json.loads(told.read_text())
         except (OSError, ValueError) as error:
             raise LabError(f"pytest ended with exit code {code} without an outcome, see above") from error
-    return Outcome(fields, time.monotonic() - started, junit)
+    return Outcome(fields, time.monotonic() - started, junit, args.k or "")
 
 
 def _command(paths: list[str], args: argparse.Namespace, junit: Path, told: Path) -> list[str]:

@@ -69,6 +69,7 @@ def test_no_arguments_print_every_verb(capfd: pytest.CaptureFixture[str]) -> Non
     assert cli.main([]) == 0
     out = capfd.readouterr().out
     assert all(verb in out for verb in cli.VERBS)
+    assert "130 interrupted" in out
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)

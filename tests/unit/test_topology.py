@@ -65,7 +65,7 @@ def test_too_little_memory_for_the_nodes(memory_mb: int) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="uma: .*hmat: "):
+    with pytest.raises(UsageError, match="uma, hmat, "):
         topology.named("cube")
 
 

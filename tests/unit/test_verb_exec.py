@@ -15,7 +15,11 @@ from tests.unit.laboratory import Laboratory
     [
         (["exec"], "takes a command"),
         (["exec", "--"], "takes a command"),
-        (["exec", "--topology", "cube", "--", "true"], "no topology 'cube'"),
+        (
+            ["exec", "--topology", "cube", "--", "true"],
+            "no topology 'cube'; it is one of: uma, hmat, cxl, cxl-switch\n",
+        ),
+        (["demo", "--topology", "cube"], "harness boot --topology T --draw"),
         (["exec", "--push", "nocolon", "--", "true"], "LOCAL:GUEST"),
         (["exec", "--push", ":/x", "--", "true"], "LOCAL:GUEST"),
         (["exec", "--push", "/no/such/file:/x", "--", "true"], "/no/such/file is no file"),
