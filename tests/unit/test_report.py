@@ -9,6 +9,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from harness import charts, report
+from harness.cache import REPO
 from harness.verbs import demo
 
 
@@ -40,6 +41,11 @@ def test_page_holds_every_row_and_the_chart_itself(tmp_path: Path) -> None:
     assert page.count("<svg") == 1 and "<?xml" not in page
     assert "src=" not in page and "@import" not in page, "nothing is loaded from elsewhere"
     assert json.loads((tmp_path / "result.json").read_text())["report"] == str(tmp_path / "report.html")
+
+
+def test_the_readme_shows_every_row() -> None:
+    readme = (REPO / "README.md").read_text()
+    assert [name for name, *_ in demo._rows(result()) if f"\n| {name} | " not in readme] == []
 
 
 def test_what_the_input_calls_itself_is_escaped(tmp_path: Path) -> None:
