@@ -64,6 +64,7 @@ class Guest:
     def __init__(self, channel: Channel, console: Path, vmlinux: Path, machine: Qemu | None = None) -> None:
         self.console = console  # all that the kernel prints; it stays when the guest is gone
         self.boot_seconds = 0.0
+        self.runs_on: Accel | None = None  # None: not a machine of ours
         self.channel = channel
         self.qemu = machine
         self._health = Health(Witness(console), vmlinux, machine)
@@ -114,6 +115,7 @@ class Guest:
         except BaseException:
             guest._close()
             raise
+        guest.runs_on = machine.accel
         guest.boot_seconds = time.monotonic() - began
         return guest
 

@@ -10,6 +10,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ from harness.kernel import Kernel
 from harness.measure import MB, Measurement
 from harness.progress import say, step
 from harness.sessions import Source
-from harness.verbs.exec import memory
+from harness.verbs.exec import CPUS, memory
 
 SUMMARY = "the main job: a fleet of agents, before and after"
 AGENTS = 20
+ACCELERATORS = {"kvm": "KVM", "tcg": "none, the processors are emulated (TCG)"}
 DEFAULT = ("c", "python")  # a process of Node takes seconds to start where the processor is emulated
 
 
@@ -99,10 +101,10 @@ def _given(args: argparse.Namespace) -> Source | None:
 def _measure(built: Kernel, pack: fleet.Pack, topology: str) -> tuple[Measurement, dict[str, Any]]:
     """Both phases in one guest; the second value tells what it ran on."""
     program = compile_static(sorted(fleet.SOURCES.glob("*.c")), headers=built.headers, name="fleet")
-    memory_mb = measure.memory_mb(pack)
+    memory_mb, files = measure.memory_mb(pack), {measure.PROGRAM: program}
     with (
         step(f"a guest of {memory_mb} MB with {pack.agents} agents") as wait,
-        Guest.start(built, topology=topology, memory_mb=memory_mb, files={measure.PROGRAM: program}) as guest,
+        Guest.start(built, topology=topology, memory_mb=memory_mb, cpus=CPUS, files=files) as guest,
     ):
         measured = measure.run(guest, pack, wait.update)
         release = guest.run(["uname", "-r"]).stdout.decode(errors="replace").strip()
@@ -112,6 +114,10 @@ def _measure(built: Kernel, pack: fleet.Pack, topology: str) -> tuple[Measuremen
             "flavour": built.flavour,
             "topology": topology,
             "memory_mb": memory_mb,
+            "cpus": CPUS,
+            "accelerator": asdict(guest.runs_on) if guest.runs_on else None,
+            "boot_seconds": round(guest.boot_seconds, 1),
+            "host": measure.host(),
         }
     return measured, ran_on
 
@@ -190,10 +196,12 @@ def _show(result: dict[str, Any], out: Path) -> None:
 
 
 def _ran_on(result: dict[str, Any]) -> list[tuple[str, str]]:
-    given = result["input"]
+    given, on, host = result["input"], result["accelerator"], result["host"]
     return [
         ("kernel", f"Linux {result['kernel']} ({result['flavour']})"),
-        ("guest", f"{result['memory_mb']} MB, topology {result['topology']}"),
+        ("guest", f"{result['memory_mb']} MB, {result['cpus']} processors, topology {result['topology']}"),
+        ("accelerator", f"{ACCELERATORS[on['name']]}: {on['reason']}"),
+        ("host", f"{host['cpu']}, {host['cores']} cores, {host['memory_mb']} MB"),
         ("input", f"{given['kind']}: {given['name']}"),
         ("", f"{given['conversations']} conversations, SHA-256 {given['sha256'][:16]}"),
     ]

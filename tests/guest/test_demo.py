@@ -38,6 +38,8 @@ def demo(out: Path, *arguments: str) -> dict[str, Any]:
 def check(result: dict[str, Any], out: Path) -> None:
     assert result["verified"] is True
     assert result["agents"] == 4
+    assert result["accelerator"]["name"] in ("kvm", "tcg") and result["accelerator"]["reason"]
+    assert result["cpus"] == 2 and result["host"]["cores"] >= 1
     assert result["objects"] == result["distinct_texts"]
     assert result["dedup_hits"] == result["texts"] - result["objects"]
     assert result["private_used_bytes"] > result["logical_bytes"] * 0.9
