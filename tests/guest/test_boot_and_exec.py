@@ -23,6 +23,7 @@ from harness.cache import REPO
 from harness.kernel import Kernel
 
 HARNESS = (sys.executable, "-m", "harness")
+SHELL_SECONDS = 15  # three times the 5 s that it should take: other tests run at the same time
 PROMPT = b"guest:~# "
 SLEEP = b"sh -c 'echo up; exec sleep 1000'\n"
 SPLAT = "WARNING: CPU: 0 PID: 1 at mm/agent_mem.c:12 agent_mem_alloc+0x1/0x2"
@@ -81,6 +82,8 @@ def test_a_time_out_is_the_laboratorys() -> None:
 def test_boot_without_a_terminal_reads_commands_from_stdin() -> None:
     done = harness("boot", stdin=b"echo $((6 * 7))\nuname -s\n")
     assert (done.returncode, done.stdout) == (0, b"42\nLinux\n")
+    took = re.search(rb"up in ([\d.]+) s", done.stderr)
+    assert took and float(took[1]) < SHELL_SECONDS
 
 
 class Person:

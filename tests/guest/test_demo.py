@@ -20,6 +20,7 @@ from harness.initramfs import compile_static
 from harness.sessions import Agent
 
 RECORDED = REPO.parent / "shared" / "corpus" / "dev.tar.zst"
+BOOT_SECONDS = 30  # three times the 10 s that it should take: other tests run at the same time
 AGENTS = tuple(
     Agent(f"agent-{k}", (b"You sell widgets.\n" * 300,), (b"tool" * 50,), (b"conversation %d " % k * 9000,))
     for k in range(3)
@@ -39,6 +40,7 @@ def check(result: dict[str, Any], out: Path) -> None:
     assert result["verified"] is True
     assert result["agents"] == 4
     assert result["accelerator"]["name"] in ("kvm", "tcg") and result["accelerator"]["reason"]
+    assert 0 < result["boot_seconds"] < BOOT_SECONDS
     assert result["cpus"] == 2 and result["host"]["cores"] >= 1
     assert result["objects"] == result["distinct_texts"]
     assert result["dedup_hits"] == result["texts"] - result["objects"]
