@@ -123,7 +123,6 @@ def say(process: subprocess.Popen[str], message: object) -> None:
 # -- the Claude Agent SDK ------------------------------------------------------------
 
 
-@pytest.mark.long
 def test_the_sdk_keeps_session_and_results_and_resumes_in_another_process(project: Project) -> None:
     """The second process has nothing but the session's digest: no file, no memory of the first one's."""
     files = len(project.model.files)
