@@ -109,10 +109,18 @@ def test_installs_a_page_for_each_function(plain: Path, tmp_path: Path) -> None:
             assert not done.stderr, done.stderr
 
 
-def test_the_interface_is_what_is_written_down(plain: Path) -> None:
+@pytest.mark.parametrize(
+    ("project", "name", "library"),
+    [
+        (userspace.LIBRARY, "agentmem", "libagentmem.so.0.1.0"),
+        (userspace.PRELOAD, "alloc", "libagentmem-alloc.so.0.1.0"),
+    ],
+    ids=["libagentmem", "libagentmem-alloc"],
+)
+def test_the_interface_is_what_is_written_down(project: Path, name: str, library: str) -> None:
     """abidiff against the interface's description in the repository: an addition has to be written down, too."""
-    released = userspace.LIBRARY / "src" / "agentmem.abi"
-    done = run("abidiff", "--no-show-locs", released, plain / "libagentmem.so.0.1.0")
+    built = userspace.preload() if project == userspace.PRELOAD else userspace.build("plain")
+    done = run("abidiff", "--no-show-locs", project / "src" / f"{name}.abi", built / library)
     assert done.returncode == 0, done.stdout
 
 
