@@ -21,14 +21,14 @@ from agentmem.command import trace
 from agentmem.command.top import Top
 
 HERE = Path(__file__).parent
-TURNS = 120
+TURNS, PAUSE = 60, 1.0
 FONTS = re.compile(r"@font-face \{.*?\}\n?", re.S)
 TAKEN, OWN = "font-family: Fira Code,", "font-family: ui-monospace, DejaVu Sans Mono,"
 
 
 @contextlib.contextmanager
 def fleet(texts: str) -> Iterator[None]:
-    argv = [sys.executable, str(HERE / "fleet.py"), texts, str(TURNS)]
+    argv = [sys.executable, str(HERE / "fleet.py"), texts, str(TURNS), str(PAUSE)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as started:
         assert started.stdin and started.stdout
         started.stdout.readline()
