@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Self
 
 from harness import emulator, initramfs, qemu
+from harness.accel import Accel
 from harness.cache import new_file
 from harness.channel import Channel, Session
 from harness.cxl import Region

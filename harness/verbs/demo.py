@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness import conversations, corpus, fleet, kernel, measure, report, route, sessions, topology, transcripts
+from harness import conversations, corpus, fleet, host, kernel, measure, report, route, sessions, topology, transcripts
 from harness.cache import REPO, new_file, work_dir
 from harness.errors import EXIT_OK, HarnessError, UsageError
 from harness.guest import Guest
@@ -117,7 +117,7 @@ def _measure(built: Kernel, pack: fleet.Pack, topology: str) -> tuple[Measuremen
             "cpus": CPUS,
             "accelerator": asdict(guest.runs_on) if guest.runs_on else None,
             "boot_seconds": round(guest.boot_seconds, 1),
-            "host": measure.host(),
+            "host": host.describe(),
         }
     return measured, ran_on
 
@@ -196,12 +196,12 @@ def _show(result: dict[str, Any], out: Path) -> None:
 
 
 def _ran_on(result: dict[str, Any]) -> list[tuple[str, str]]:
-    given, on, host = result["input"], result["accelerator"], result["host"]
+    given, on, under = result["input"], result["accelerator"], result["host"]
     return [
         ("kernel", f"Linux {result['kernel']} ({result['flavour']})"),
         ("guest", f"{result['memory_mb']} MB, {result['cpus']} processors, topology {result['topology']}"),
         ("accelerator", f"{ACCELERATORS[on['name']]}: {on['reason']}"),
-        ("host", f"{host['cpu']}, {host['cores']} cores, {host['memory_mb']} MB"),
+        ("host", host.shown(under)),
         ("input", f"{given['kind']}: {given['name']}"),
         ("", f"{given['conversations']} conversations, SHA-256 {given['sha256'][:16]}"),
     ]

@@ -41,7 +41,7 @@ def check(result: dict[str, Any], out: Path) -> None:
     assert result["agents"] == 4
     assert result["accelerator"]["name"] in ("kvm", "tcg") and result["accelerator"]["reason"]
     assert 0 < result["boot_seconds"] < BOOT_SECONDS
-    assert result["cpus"] == 2 and result["host"]["cores"] >= 1
+    assert result["cpus"] == 2 and result["host"]["processors"] >= 1
     assert result["objects"] == result["distinct_texts"]
     assert result["dedup_hits"] == result["texts"] - result["objects"]
     assert result["private_used_bytes"] > result["logical_bytes"] * 0.9

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from jinja2 import UndefinedError
 
-from harness import charts, measure, report
+from harness import charts, host, report
 from harness.cache import REPO
 from harness.verbs import demo
 
@@ -21,7 +21,7 @@ def result() -> dict[str, object]:
         "private_left_bytes": 0, "smu_left_bytes": 0, "phases": {"private": phase, "smu": phase},
         "kernel": "7.3.4-test", "flavour": "lab", "memory_mb": 768, "topology": "uma",
         "cpus": 2, "accelerator": {"name": "tcg", "reason": "this machine has no /dev/kvm"},
-        "host": {"cpu": "Sample <CPU>", "cores": 4, "memory_mb": 8000},
+        "host": {"cpu": "Sample <CPU>", "processors": 4, "memory_mb": 8000, "kernel": "6.1.0"},
         "input": {"kind": "corpus", "name": "<script>alert(1)</script>", "sha256": "0" * 64, "conversations": 4,
                   "notes": ["a & b"]},
         "libraries": {"c": {
@@ -54,9 +54,9 @@ def test_what_it_ran_on_is_told() -> None:
     told = dict(demo._ran_on(result()))
     assert told["guest"] == "768 MB, 2 processors, topology uma"
     assert told["accelerator"] == "none, the processors are emulated (TCG): this machine has no /dev/kvm"
-    assert told["host"] == "Sample <CPU>, 4 cores, 8000 MB"
-    host = measure.host()
-    assert host["cpu"] and host["cores"] >= 1 and host["memory_mb"] > 256
+    assert told["host"] == "Sample <CPU>, 4 processors, 8,000 MB, Linux 6.1.0"
+    here = host.describe()
+    assert here["cpu"] and here["processors"] >= 1 and here["memory_mb"] > 256
 
 
 def test_what_the_input_calls_itself_is_escaped(tmp_path: Path) -> None:
