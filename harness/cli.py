@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from harness.errors import EXIT_LAB, EXIT_OK, EXIT_USAGE, HarnessError, LabError
+from harness.errors import EXIT_LAB, EXIT_OK, EXIT_USAGE, HarnessError, LabError, UsageError
 from harness.progress import say
 
 # In the order in which a person meets them. One that fails to import leaves the others usable.
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(arguments)
     except HarnessError as error:
-        _explain(error)
+        _explain(error, arguments)
         return error.exit_code
     except KeyboardInterrupt:
         say("interrupted; the same command goes on where this one stopped")
@@ -47,12 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_LAB
     except OSError as error:
-        _explain(LabError(_operating_system(error), hint="harness doctor (looks at disk, memory and tools)"))
+        _explain(LabError(_operating_system(error)), arguments)
         return EXIT_LAB
     except Exception:
         # Python's own exit code for this is 1, which here means that tests failed.
         traceback.print_exc()
-        _explain(LabError("a defect of the harness itself, see the lines above"))
+        _explain(LabError("a defect of the harness itself, see the lines above"), arguments)
         return EXIT_LAB
 
 
@@ -101,12 +101,19 @@ def _operating_system(error: OSError) -> str:
     return f"{error.strerror or error}{where}"
 
 
-def _explain(error: HarnessError) -> None:
+def _explain(error: HarnessError, arguments: Sequence[str]) -> None:
     say(f"error: {error.cause}")
     if error.log:
         say(f"  log:  {error.log}")
-    if error.hint:
-        say(f"  next: {error.hint}")
+    say(f"  next: {error.hint or _usual_step(error, arguments)}")
+
+
+def _usual_step(error: HarnessError, arguments: Sequence[str]) -> str:
+    if error.log:
+        return f"less {error.log}"
+    if isinstance(error, UsageError):
+        return f"harness {arguments[0]} --help"
+    return "harness doctor (looks at disk, memory and tools)"
 
 
 if __name__ == "__main__":

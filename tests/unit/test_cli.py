@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.errors import BuildError, LabError, TestsFailed, UsageError
+from harness.errors import BuildError, GuestFault, HarnessError, LabError, TestsFailed, UsageError
 
 
 def install(monkeypatch: pytest.MonkeyPatch, outcome: BaseException | int) -> None:
@@ -58,6 +58,22 @@ def test_an_error_tells_cause_log_and_next_step(
     assert "/logs/fetch.log" in said.err
     assert "harness fetch --source TREE" in said.err
     assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "step"),
+    [
+        (UsageError("there is no such file"), "harness doctor --help"),
+        (LabError("the line went dead"), "harness doctor (looks at disk, memory and tools)"),
+        (GuestFault("the guest fell silent", log=Path("/logs/console.log")), "less /logs/console.log"),
+    ],
+)
+def test_an_error_without_a_next_step_of_its_own_has_the_usual_one(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: HarnessError, step: str
+) -> None:
+    install(monkeypatch, error)
+    cli.main(["doctor"])
+    assert f"  next: {step}\n" in capfd.readouterr().err
 
 
 def test_unknown_verb_is_usage_and_names_the_known_ones(capfd: pytest.CaptureFixture[str]) -> None:
