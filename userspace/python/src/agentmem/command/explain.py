@@ -71,7 +71,8 @@ def _of_pages(total: AgentStats) -> Iterator[Saving]:
 def _of_private(private: dict[int, Private]) -> Iterator[Saving]:
     bare = {pid: each.bytes for pid, each in private.items() if not each.shim}
     if (amount := sum(bare.values())) >= WORTH:
-        what = f"{len(bare)} agents keep memory of their own, which is shared with nobody"
+        who = "1 agent keeps" if len(bare) == 1 else f"{len(bare)} agents keep"
+        what = f"{who} memory of their own, which is shared with nobody"
         yield Saving(what, amount, "AGENTMEM_MERGE=1 agentmem run NAME -- CMD, for equal pages; put() for texts")
 
 
