@@ -1,4 +1,4 @@
-"""Versions of CPython to test with: the machine's own, pyenv's, else a Debian release's, unpacked into the cache.
+"""Versions of CPython to test with: the machine's own, pyenv's, else Debian's next release's, unpacked into the cache.
 
 What is unpacked brings its own C library and is started through that one's loader by a script in its place: no root is
 needed and nothing is installed.
@@ -15,20 +15,18 @@ from harness import apt, logs, proc
 from harness.cache import cache_dir, locked, log_file, new_dir
 from harness.errors import LabError
 
-NEWEST = "forky"
-SUITES = {"3.11": "bookworm", "3.13": NEWEST, "3.14": NEWEST}  # releases that have a version; none has 3.12
+SUITE = "forky"
+OFFERED = ("3.13", "3.14")  # what that suite has, of the versions that are tested
 PACKAGES = ("python{0}-minimal", "libpython{0}-stdlib", "python{0}-venv")
 START = """#!/bin/sh
-root={root} lib=lib/x86_64-linux-gnu
-loader=$root/usr/$lib/ld-linux-x86-64.so.2
-[ -e "$loader" ] || loader=$root/$lib/ld-linux-x86-64.so.2  # before Debian 13
-exec "$loader" --argv0 "$0" --library-path "$root/usr/$lib:$root/$lib" "$root/usr/bin/python{version}" "$@"
+root={root}/usr lib={root}/usr/lib/x86_64-linux-gnu
+exec "$lib/ld-linux-x86-64.so.2" --argv0 "$0" --library-path "$lib" "$root/bin/python{version}" "$@"
 """
 
 
 def obtainable(version: str) -> bool:
     """Whether `find` is to succeed here. Tests are listed by this, so nothing is asked of the network."""
-    return version in SUITES or _here(version) is not None
+    return version in OFFERED or _here(version) is not None
 
 
 def find(version: str) -> Path:
@@ -54,18 +52,17 @@ def _is(place: Path, version: str) -> bool:
 
 
 def _from_debian(version: str) -> Path:
-    suite = SUITES.get(version, NEWEST)
-    target = cache_dir() / "interpreters" / f"debian-{suite}-{version}"
+    target = cache_dir() / "interpreters" / f"debian-{SUITE}-{version}"
     with locked("interpreters"):
         if not target.is_dir():
             if not apt.available():
                 raise LabError(f"this machine has no CPython {version}, and no apt-get to get it", hint=_cure(version))
             log = logs.fresh(log_file(f"interpreter-{version}"))
             place = cache_dir() / "apt-interpreters"
-            with apt.PrivateApt(place, apt.machine_archive(), [suite], log) as private:
+            with apt.PrivateApt(place, apt.machine_archive(), [SUITE], log) as private:
                 private.refresh(lambda _: None)
                 if not private.versions(f"python{version}-minimal"):
-                    cause = f"neither this machine nor Debian {suite} has CPython {version}"
+                    cause = f"neither this machine nor Debian {SUITE} has CPython {version}"
                     raise LabError(cause, log=log, hint=_cure(version))
                 debs = private.download_all([name.format(version) for name in PACKAGES])
             with new_dir(target) as aside:
@@ -74,12 +71,12 @@ def _from_debian(version: str) -> Path:
                 _starter(aside).write_text(START.format(root=target, version=version))
                 _starter(aside).chmod(0o755)
     if not _is(_starter(target), version):
-        raise LabError(f"the CPython {version} of Debian {suite} does not start", hint=f"rm -r {target}, then again")
+        raise LabError(f"the CPython {version} of Debian {SUITE} does not start", hint=f"rm -r {target}, then again")
     return _starter(target)
 
 
 def _cure(version: str) -> str:
-    return f"pyenv install {version}; what a release has dropped is no longer for SUITES in harness/interpreters.py"
+    return f"pyenv install {version}; what {SUITE} has dropped is no longer for OFFERED in harness/interpreters.py"
 
 
 def _starter(root: Path) -> Path:
