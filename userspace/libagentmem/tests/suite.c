@@ -233,3 +233,20 @@ void child_kill(struct child *child)
 	CHECK(kill(child->pid, SIGKILL) == 0);
 	reap(child, &status);
 }
+
+void killed_at_work(void (*work)(void), int round)
+{
+	pid_t pids[3];
+	int status;
+
+	for (size_t i = 0; i < 3; i++) {
+		pids[i] = fork();
+		if (!pids[i])
+			work();
+	}
+	usleep((useconds_t)(1000 + round * 997));
+	for (size_t i = 0; i < 3; i++) {
+		CHECK(kill(pids[i], SIGKILL) == 0);
+		CHECK(waitpid(pids[i], &status, 0) == pids[i] && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	}
+}

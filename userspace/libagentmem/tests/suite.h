@@ -52,6 +52,8 @@ struct child {
 struct child child_start(void (*run)(void *), void *data);
 void child_end(struct child *child);	/* it has to exit with 0 */
 void child_kill(struct child *child);
+/* Three processes do `work`, which never ends, and are killed; the later, the higher `round` is. */
+void killed_at_work(void (*work)(void), int round);
 void remove_tree(const char *path);
 int set_temperature(int fd, uint32_t temperature);
 

@@ -380,21 +380,8 @@ static void put_for_ever(void)
 
 FALLBACK_TEST(killed_at_any_moment_they_leave_nothing)
 {
-	pid_t pids[3];
-	int fd;
-
-	for (int round = 0; round < 30; round++) {
-		for (size_t i = 0; i < 3; i++) {
-			pids[i] = fork();
-			if (!pids[i])
-				put_for_ever();
-		}
-		usleep((useconds_t)(1000 + round * 997));
-		for (size_t i = 0; i < 3; i++) {
-			CHECK(kill(pids[i], SIGKILL) == 0);
-			CHECK(waitpid(pids[i], &fd, 0) == pids[i] && WIFSIGNALED(fd) && WTERMSIG(fd) == SIGKILL);
-		}
-	}
+	for (int round = 0; round < 30; round++)
+		killed_at_work(put_for_ever, round);
 	for (int i = 0; i < 1000 && files("zb"); i++) { /* which these do not make; a sweep is due after some of them */
 		char *text = unique(64);
 

@@ -124,21 +124,11 @@ static void put_for_ever(void)
 
 FALLBACK_TEST(named_files_of_killed_processes_are_removed)
 {
-	pid_t pids[3];
-	int status, left = 0;
+	int left = 0;
 
 	without_tmpfile(EOPNOTSUPP);
 	for (int round = 0; round < 30; round++) {
-		for (size_t i = 0; i < 3; i++) {
-			pids[i] = fork();
-			if (!pids[i])
-				put_for_ever();
-		}
-		usleep((useconds_t)(1000 + round * 997));
-		for (size_t i = 0; i < 3; i++) {
-			CHECK(kill(pids[i], SIGKILL) == 0);
-			CHECK(waitpid(pids[i], &status, 0) == pids[i] && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-		}
+		killed_at_work(put_for_ever, round);
 		left += files("t");
 	}
 	CHECK(left); /* else nothing was tested */
