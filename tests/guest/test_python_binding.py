@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import binding, hostroot
+from harness import binding, hostroot, langgraph_tests
+from harness.cache import work_dir
 from harness.hostroot import HostRoot, Machine
 from harness.kernel import Kernel
 
@@ -40,12 +41,13 @@ def guest(kernels: Callable[[str], Kernel]) -> Iterator[HostRoot]:
     started.check()
 
 
-def suite(guest: HostRoot, python: Path, *arguments: str) -> int:
+def suite(guest: HostRoot, python: Path, *arguments: str, cwd: Path = binding.PROJECT, **env: str) -> int:
     """How many tests passed; all did, on the kernel's backend."""
     argv = [str(python), "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:faulthandler", *arguments]
-    settings = ["AGENTMEM_BACKEND=kernel", "PYTHONDONTWRITEBYTECODE=1"]
+    settings = {"AGENTMEM_BACKEND": "kernel", "PYTHONDONTWRITEBYTECODE": "1", **env}
+    named = (f"{name}={value}" for name, value in settings.items())
     out = io.BytesIO()
-    code = guest.run(["env", "-C", str(binding.PROJECT), *settings, *argv], SECONDS, out, out)
+    code = guest.run(["env", "-C", str(cwd), *named, *argv], SECONDS, out, out)
     said = out.getvalue().decode(errors="replace")
     assert code == 0, said[-8000:]
     assert "agentmem: kernel backend" in said
@@ -62,3 +64,12 @@ def test_langgraphs_saver_and_store_pass(guest: HostRoot, wheel: Path) -> None:
     python = binding.environment(wheel, binding.PROJECT / "requirements-frameworks.txt")
     chosen = ("-p", "no:asyncio", "-k", FRAMEWORKS, "tests_frameworks/test_langgraph.py")
     assert suite(guest, python, *chosen) >= FRAMEWORKS_LEAST
+
+
+@pytest.mark.long
+def test_langgraphs_own_tests_pass_with_ours_instead_of_theirs(guest: HostRoot, wheel: Path) -> None:
+    python = binding.environment(wheel, binding.PROJECT / "requirements-frameworks.txt")
+    path = str(langgraph_tests.plugin(work_dir("langgraph-tests")))
+    theirs = ("-p", langgraph_tests.PLUGIN, *langgraph_tests.TESTS)
+    passed = suite(guest, python, *theirs, cwd=langgraph_tests.source(), PYTHONPATH=path)
+    assert passed >= langgraph_tests.LEAST

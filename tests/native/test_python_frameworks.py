@@ -5,56 +5,19 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
-import tarfile
 from pathlib import Path
 
 import pytest
 
-from harness import binding, proc
-from harness.cache import cache_dir, locked, new_dir
+from harness import binding, langgraph_tests
 
 SUITE = binding.PROJECT / "tests_frameworks"
 LEAST = 23  # tests of it
-# Its source distribution, which has its tests; the version is the one of requirements-frameworks.txt.
-SOURCE = "langgraph-checkpoint==4.3.2 --hash=sha256:fcab8468c7e965d7055e2a35c253d73a145624ef4728b150ca7c361f4afca286"
-THEIR_TESTS = ("tests/test_memory.py", "tests/test_store.py")
-THEIR_LEAST = 134
-INSTEAD = """
-import langgraph.checkpoint.memory, langgraph.store.memory
-from agentmem.langgraph import AgentmemSaver, AgentmemStore
-
-class Saver(AgentmemSaver):
-    def __init__(self, **options):
-        super().__init__(threshold=0, **options)
-
-class Store(AgentmemStore):
-    def __init__(self, **options):
-        super().__init__(threshold=0, **options)
-
-langgraph.checkpoint.memory.InMemorySaver, langgraph.store.memory.InMemoryStore = Saver, Store
-"""
 
 
 @pytest.fixture(scope="module")
 def python() -> Path:
     return binding.environment(binding.wheel("native"), binding.PROJECT / "requirements-frameworks.txt")
-
-
-@pytest.fixture(scope="module")
-def langgraph_source() -> Path:
-    target = cache_dir() / "binding" / SOURCE.partition(" ")[0]
-    with locked("langgraph-source"):
-        if not target.is_dir():
-            with new_dir(target) as aside:
-                (aside / "wanted.txt").write_text(SOURCE)
-                how = ["--no-deps", "--no-binary", ":all:", "--require-hashes", "--dest", str(aside)]
-                pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet"]
-                proc.run([*pip, *how, "-r", str(aside / "wanted.txt")])
-                (sdist,) = aside.glob("*.tar.gz")
-                with tarfile.open(sdist) as archive:
-                    archive.extractall(aside, filter="data")
-    return next(path for path in target.iterdir() if path.is_dir())
 
 
 def suite(python: Path, *arguments: str | Path, cwd: Path, **env: str) -> int:
@@ -73,12 +36,10 @@ def test_the_suite_passes(python: Path, tmp_path: Path) -> None:
     assert suite(python, "-p", "no:asyncio", SUITE, cwd=binding.PROJECT, **own) >= LEAST
 
 
-def test_langgraphs_own_tests_pass_with_ours_instead_of_theirs(
-    python: Path, langgraph_source: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "instead.py").write_text(INSTEAD)
-    path = {"PYTHONPATH": str(tmp_path)}
-    assert suite(python, "-p", "instead", *THEIR_TESTS, cwd=langgraph_source, **path) >= THEIR_LEAST
+def test_langgraphs_own_tests_pass_with_ours_instead_of_theirs(python: Path, tmp_path: Path) -> None:
+    path = {"PYTHONPATH": str(langgraph_tests.plugin(tmp_path))}
+    theirs = ("-p", langgraph_tests.PLUGIN, *langgraph_tests.TESTS)
+    assert suite(python, *theirs, cwd=langgraph_tests.source(), **path) >= langgraph_tests.LEAST
 
 
 def test_the_memory_of_savers_is_measured_side_by_side(python: Path) -> None:
